@@ -1,0 +1,281 @@
+"""The schema of one run's configuration. Imports without torch.
+
+A configuration is composed once (`trainer.compose`), turned into the dataclasses below, validated
+(`trainer.validate`), and never changed afterwards. Anything wrong with what a user wrote raises `ConfigError`, whose
+text is one line fit to print.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+SCHEMA_VERSION = 1  # part of every trial's id: raise it when the meaning of a field changes
+
+
+class ConfigError(ValueError):
+    """What a user wrote cannot be run; the text says what is wrong, where, and what to write instead."""
+
+
+class Reward(StrEnum):
+    """How a verdict becomes a reward. pm1: +1 / -1 (paper). zero_one: 1 / 0 (released code). weighted: +lambda / -1."""
+
+    pm1 = "pm1"
+    zero_one = "zero_one"
+    weighted = "weighted"
+
+
+class Rejected(StrEnum):
+    """What happens to rejected samples: left out altogether (paper), or kept with advantage zero (released code)."""
+
+    drop = "drop"
+    zero_advantage = "zero_advantage"
+
+
+class Baseline(StrEnum):
+    """What is subtracted from a reward. batch_mean averages over all samples of the step that the filter keeps."""
+
+    none = "none"
+    group_mean = "group_mean"
+    leave_one_out = "leave_one_out"
+    batch_mean = "batch_mean"
+
+
+class Normalize(StrEnum):
+    """What the advantage is divided by: nothing, the group's or the step's standard deviation of rewards."""
+
+    none = "none"
+    group_std = "group_std"
+    batch_std = "batch_std"
+
+
+class Sign(StrEnum):
+    """Which samples teach: both kinds, or the correct ones alone (RAFT)."""
+
+    both = "both"
+    positive = "positive"
+
+
+class Ratio(StrEnum):
+    """The importance weight: none (-A log pi), one ratio a token (PPO), or one a sequence (GSPO)."""
+
+    none = "none"
+    token = "token"
+    sequence = "sequence"
+
+
+class LossAggMode(StrEnum):
+    """How token losses become one number. `constant` divides a response's sum by the maximal length (Dr. GRPO)."""
+
+    token_mean = "token_mean"
+    seq_mean_token_mean = "seq_mean_token_mean"
+    seq_mean_token_sum = "seq_mean_token_sum"
+    constant = "constant"
+
+
+class Denominator(StrEnum):
+    """Which samples the loss is averaged over: those kept (paper), or all of the mini-batch (released code)."""
+
+    kept = "kept"
+    all = "all"
+
+
+class KlLossType(StrEnum):
+    """Schulman's estimators of KL(policy || reference) on sampled tokens."""
+
+    k1 = "k1"
+    k2 = "k2"
+    k3 = "k3"
+
+
+@dataclass
+class AlgorithmConfig:
+    """One point in the product space of algorithms. The defaults are the paper's Reinforce.
+
+    clip_ratio_low/high bound the ratio to [1 - low, 1 + high]; clip_ratio_c is the dual clip for negative advantages;
+    null switches each off. kl_loss_coef and entropy_coeff are weights in the loss, 0 for off. positive_weight is
+    lambda of the `weighted` reward.
+    """
+
+    reward: Reward = Reward.pm1
+    positive_weight: float | None = None
+    keep_all_correct: bool = True
+    keep_all_wrong: bool = True
+    random_removal: bool = False
+    rejected: Rejected = Rejected.drop
+    baseline: Baseline = Baseline.none
+    normalize: Normalize = Normalize.none
+    sign: Sign = Sign.both
+    ratio: Ratio = Ratio.token
+    clip_ratio_low: float | None = 0.2
+    clip_ratio_high: float | None = 0.2
+    clip_ratio_c: float | None = None
+    loss_agg_mode: LossAggMode = LossAggMode.seq_mean_token_mean
+    denominator: Denominator = Denominator.kept
+    kl_loss_type: KlLossType = KlLossType.k3
+    kl_loss_coef: float = 0.001
+    entropy_coeff: float = 0.0
+
+
+@dataclass
+class TaskConfig:
+    """Where problems come from: the name of a `minrl.tasks` entry point and the keyword arguments that it takes."""
+
+    name: str = "arithmetic"
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+class Architecture(StrEnum):
+    """The families a toy base model can be built in."""
+
+    qwen2 = "qwen2"
+    llama = "llama"
+
+
+@dataclass
+class BaseRecipe:
+    """How a toy base model is trained by supervision: first on full answers, then on a mix with direct ones.
+
+    The first phase teaches the skill, the second hides it behind a habit of answering at once (in `direct_share` of the
+    targets), which reinforcement learning can undo quickly.
+    """
+
+    skill_steps: int = 0
+    habit_steps: int = 0
+    direct_share: float = 0.0
+    batch_size: int = 128
+    lr: float = 0.004
+    warmup_steps: int = 50
+    threads: int = 2
+
+
+@dataclass
+class ModelConfig:
+    """The policy. With `path`, a Hugging Face folder or hub name; without, a toy base of this shape, trained on first need.
+
+    base_seed fixes the toy base's initial weights and its training data; it is an axis worth sweeping.
+    """
+
+    path: str | None = None
+    architecture: Architecture = Architecture.qwen2
+    hidden_size: int = 64
+    intermediate_size: int = 256
+    num_layers: int = 3
+    num_heads: int = 4
+    max_positions: int = 256
+    base_seed: int = 0
+    base: BaseRecipe = field(default_factory=BaseRecipe)
+
+
+class GeneratorBackend(StrEnum):
+    """Who samples. `transformers` is the embedded default."""
+
+    transformers = "transformers"
+
+
+@dataclass
+class RolloutConfig:
+    """Sampling: n responses for each of prompts_per_step problems, always at temperature 1 and top-p 1, because any
+    other would bias the importance ratio. max_tokens_in_flight bounds one generation batch (padded prompt and response).
+    """
+
+    backend: GeneratorBackend = GeneratorBackend.transformers
+    n: int = 4
+    prompts_per_step: int = 64
+    max_response_length: int = 64
+    max_tokens_in_flight: int = 65536
+
+
+class EngineBackend(StrEnum):
+    """Who updates. `torch` is the embedded default: plain PyTorch in one process."""
+
+    torch = "torch"
+
+
+class Dtype(StrEnum):
+    """Arithmetic of the policy: auto is float32 on a CPU, bfloat16 autocast over float32 weights on a GPU."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+@dataclass
+class EngineConfig:
+    """The machine's side of training: nothing here changes a loss beyond rounding.
+
+    micro_batch_tokens bounds the padded tokens of one forward and backward pass; logit_chunk_tokens bounds the tokens
+    whose logits over the vocabulary are in memory at once.
+    """
+
+    backend: EngineBackend = EngineBackend.torch
+    dtype: Dtype = Dtype.auto
+    threads: int = 1
+    micro_batch_tokens: int = 4096
+    logit_chunk_tokens: int = 4096
+
+
+@dataclass
+class OptimConfig:
+    """AdamW. The rate is lr * lr_scale: a sweep over rates varies lr_scale and so holds at every scale of model."""
+
+    lr: float = 1e-4
+    lr_scale: float = 1.0
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.999
+    warmup_steps: int = 0
+    grad_clip: float = 1.0
+
+
+@dataclass
+class TrainerConfig:
+    """The loop: training steps, optimizer updates a step (mini-batches cut by prompt), steps between checkpoints.
+
+    stop_at ends a run early, as done, once a metric reaches a value, e.g. {"reward/accuracy": 0.95}.
+    """
+
+    steps: int = 100
+    updates_per_step: int = 4
+    checkpoint_every: int = 10
+    stop_at: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class EvaluationConfig:
+    """Held-out evaluation before the first step, every `every` steps and after the last: k samples at temperature 1.
+
+    `problems` bounds the held-out problems used; the whole groups of the first `record_problems` of them are written
+    to samples/ each time.
+    """
+
+    every: int = 10
+    k: int = 4
+    problems: int = 128
+    record_problems: int = 8
+
+
+@dataclass
+class ResourcesConfig:
+    """What a scheduler reserves for one run. The only section that cannot change a number, so no part of a trial's id."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+
+@dataclass
+class RunConfig:
+    """Everything about a run but its place: where it is written and logged is chosen when it starts."""
+
+    scale: str = "tiny"
+    seed: int = 0
+    algorithm: AlgorithmConfig = field(default_factory=AlgorithmConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    resources: ResourcesConfig = field(default_factory=ResourcesConfig)

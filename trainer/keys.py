@@ -1,0 +1,88 @@
+"""Every metric, tag and file name of a run, with its formula in one line. Imports without torch.
+
+A metric that could not be measured is left out of its step, never logged as zero. Names have the form
+section/name[/stat]; none is a prefix of another and none holds a character that MLflow refuses.
+"""
+
+from __future__ import annotations
+
+# Over ALL sampled responses of the step, before any filter, whatever the variant. The figures and claims read these.
+ROLLOUT_ENTROPY = "rollout/entropy"  # mean over tokens of -sum_v pi(v) log pi(v), pi the policy that sampled; nats
+ROLLOUT_KL_K1 = "rollout/kl_k1"  # mean over tokens of log pi - log ref; ref the base model; nats
+ROLLOUT_KL_K3 = "rollout/kl_k3"  # mean over tokens of exp(log ref - log pi) - (log ref - log pi) - 1; nats
+REWARD_MEAN = "reward/mean"  # mean over responses of the reward that the variant uses
+REWARD_ACCURACY = "reward/accuracy"  # share of responses that are correct, whatever the reward map
+GROUP_ALL_CORRECT = "group/all_correct_frac"  # share of groups whose n responses are all correct
+GROUP_ALL_WRONG = "group/all_wrong_frac"  # share of groups without a correct response
+GROUP_MIXED = "group/mixed_frac"  # 1 - the two above
+VERIFY_UNPARSABLE = "verify/unparsable_frac"  # share of responses in which no answer was found
+VERIFY_TIMEOUT = "verify/timeout_frac"  # share of responses whose check ran out of time
+RESPONSE_LENGTH_MEAN = "response_length/mean"  # tokens, end of sequence included
+RESPONSE_LENGTH_MAX = "response_length/max"
+RESPONSE_LENGTH_CLIP_RATIO = "response_length/clip_ratio"  # share of responses cut off at max_response_length
+
+# What was trained on.
+BATCH_KEPT = "batch/kept_frac"  # share of responses that take part in the update
+BATCH_EMPTY_UPDATES = "batch/empty_updates"  # mini-batches of the step with nothing kept: no optimizer step was taken
+ACTOR_PG_LOSS = "actor/pg_loss"  # policy-gradient loss, aggregated as configured; mean over the step's updates
+ACTOR_ENTROPY = "actor/entropy"  # entropy aggregated like the loss, over trained samples
+ACTOR_KL_LOSS = "actor/kl_loss"  # kl_loss_type's estimator aggregated like the loss, over trained samples
+ACTOR_PPO_KL = "actor/ppo_kl"  # mean over trained tokens of log pi_old - log pi
+ACTOR_PG_CLIPFRAC = "actor/pg_clipfrac"  # share of trained tokens whose clipped term is the one that counts
+ACTOR_GRAD_NORM = "actor/grad_norm"  # before clipping; mean over the step's updates
+ACTOR_LR = "actor/lr"  # learning rate of the step's last update
+
+# Held-out evaluation: val/<set>/<name>; sets are "all", the task's own, and "level_<difficulty>" (average_at_k only).
+VAL_ALL = "all"
+
+TIMING = "timing_s"  # seconds a step by phase: timing_s/sample, verify, score, update, evaluate, step
+PERF_TOKENS_PER_S = "perf/tokens_per_s"  # sampled response tokens of the step / seconds of the step
+PERF_GENERATED_TOKENS = "perf/generated_tokens"  # cumulative over training: sampled response tokens
+PERF_TRAINED_TOKENS = "perf/trained_tokens"  # cumulative: response tokens that went through a backward pass
+PERF_WALL_TIME = "perf/wall_time_s"  # cumulative: seconds of training steps, evaluation left out; survives a resume
+PERF_PEAK_MEMORY = "perf/peak_memory_gib"  # of the process (CPU) or of the device since the start (GPU)
+
+# Metrics of time and machine: two equal runs agree on all others.
+MACHINE_SECTIONS = (f"{TIMING}/", PERF_TOKENS_PER_S, PERF_WALL_TIME, PERF_PEAK_MEMORY)
+
+# MLflow: one experiment, a parent run a sweep, a child run a trial.
+EXPERIMENT = "minrl"
+TAG_KIND = "minrl.kind"  # "sweep" or "trial"
+TAG_SWEEP = "minrl.sweep"
+TAG_VARIANT = "minrl.variant"
+TAG_SEED = "minrl.seed"
+TAG_TRIAL_ID = "minrl.trial_id"
+TAG_SCALE = "minrl.scale"
+TAG_AXES = "minrl.axes"  # JSON object: the values of the sweep's axes for this trial
+TAG_STATE = "minrl.state"  # a State below
+TAG_FINISH_REASON = "minrl.finish_reason"
+TAG_GIT_COMMIT = "mlflow.source.git.commit"
+TAG_GIT_DIRTY = "minrl.git_dirty"  # "true" or "false"
+TAG_CODE_HASH = "minrl.code_hash"
+TAG_HARDWARE = "minrl.hardware"
+TAG_SUPERSEDED = "minrl.superseded"  # "true" on a run whose trial was run again by other code
+TAG_PARENT = "mlflow.parentRunId"
+
+
+def val(eval_set: str, name: str) -> str:
+    """``val/<set>/<name>``, e.g. ``val("all", average_at(4))`` or ``val("within_reach", "kl_k3")``."""
+    return f"val/{eval_set}/{name}"
+
+
+def average_at(k: int) -> str:
+    """Share of correct responses over k samples a problem."""
+    return f"average_at_{k}"
+
+
+def pass_at(k: int) -> str:
+    """Share of problems with a correct response among k (unbiased where more were sampled)."""
+    return f"pass_at_{k}"
+
+
+def timing(phase: str) -> str:
+    return f"{TIMING}/{phase}"
+
+
+def is_machine_metric(key: str) -> bool:
+    """Whether a metric measures time or machine, and so differs between two equal runs."""
+    return key.startswith(MACHINE_SECTIONS)

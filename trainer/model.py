@@ -1,0 +1,68 @@
+"""Builds a small policy and its character tokenizer, in Hugging Face's own classes: any tool that loads those loads ours."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+if TYPE_CHECKING:
+    from trainer.config import ModelConfig
+
+PAD, EOS = "<pad>", "<eos>"
+CHARACTERS = string.digits + string.ascii_letters + string.punctuation + " \n"
+
+
+def character_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a printable ASCII character, plus padding and end of sequence; pads on the left, as generation wants."""
+    vocabulary = {token: index for index, token in enumerate([PAD, EOS, *CHARACTERS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=PAD))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS, padding_side="left")
+
+
+def build_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
+    """A randomly initialised Qwen2 or Llama of the configured shape; the same weights for the same seed."""
+    family = {"qwen2": Qwen2Config, "llama": LlamaConfig}[config.architecture]
+    hf_config = family(
+        vocab_size=len(tokenizer),
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads,
+        num_key_value_heads=config.num_heads,
+        max_position_embeddings=config.max_positions,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(hf_config, attn_implementation="sdpa", dtype=torch.float32)
+
+
+def load_policy(path: Path | str, dtype: torch.dtype) -> PreTrainedModel:
+    """The model in a Hugging Face folder (or of a hub's name), ready to train."""
+    return AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
+
+
+def load_tokenizer(path: Path | str) -> PreTrainedTokenizerBase:
+    """Its tokenizer, padding on the left; a tokenizer without a padding token pads with its end of sequence."""
+    tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer

@@ -1,0 +1,78 @@
+"""What a problem, a sampled response and a group of responses are. Pure data: no torch.
+
+Dimension letters used all over the package: P problems in a step, n responses a problem (a group), G = P * n responses,
+L tokens of a padded row, T tokens of one response, V entries of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What a verifier says of a response. Only `correct` earns the positive reward; the others are counted apart."""
+
+    correct = "correct"
+    wrong = "wrong"
+    unparsable = "unparsable"
+    timed_out = "timed_out"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One question with its reference answer.
+
+    `split_set` names the evaluation set that the problem belongs to ("within_reach", "math500"); `difficulty` is the
+    level inside it, free text that reports group by.
+    """
+
+    id: str
+    prompt: str
+    answer: str
+    split_set: str
+    difficulty: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One sampled response, as the generator returns it.
+
+    prompt_ids and response_ids hold token ids without padding; response_ids ends with the end-of-sequence token when
+    finish_reason is "stop" and holds the maximal number of tokens when it is "length".
+    """
+
+    problem: Problem
+    sample_index: int
+    prompt_ids: tuple[int, ...]
+    response_ids: tuple[int, ...]
+    response: str
+    finish_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The n responses to one problem with their verdicts, in sample order.
+
+    Example: at n = 4 with verdicts (correct, wrong, wrong, unparsable), `num_correct` is 1 and `mixed` is True.
+    """
+
+    problem: Problem
+    rollouts: tuple[Rollout, ...]
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def num_correct(self) -> int:
+        return sum(verdict is Verdict.correct for verdict in self.verdicts)
+
+    @property
+    def all_correct(self) -> bool:
+        return self.num_correct == len(self.verdicts)
+
+    @property
+    def all_wrong(self) -> bool:
+        return self.num_correct == 0
+
+    @property
+    def mixed(self) -> bool:
+        return not (self.all_correct or self.all_wrong)

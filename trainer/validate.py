@@ -1,0 +1,139 @@
+"""Checks of a run's configuration that need more than one field. Imports without torch.
+
+A combination is refused when it has no meaning, not when it is unwise: ablations live on unwise combinations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainer.config import (
+    AlgorithmConfig,
+    Baseline,
+    ConfigError,
+    Denominator,
+    Normalize,
+    Ratio,
+    Rejected,
+    Reward,
+    RunConfig,
+    Sign,
+)
+
+GROUP_BASELINES = frozenset({Baseline.group_mean, Baseline.leave_one_out})
+
+
+def validate(config: RunConfig) -> None:
+    """Raises `ConfigError` for values and combinations that have no meaning; the text says what to set instead."""
+    for problem in (*_algorithm_problems(config.algorithm), *_size_problems(config)):
+        raise ConfigError(problem)
+
+
+def _algorithm_problems(a: AlgorithmConfig) -> Sequence[str]:
+    """Why this point of the product space means nothing, in the order in which to tell."""
+    found: list[str] = []
+
+    def refuse(when: bool, text: str) -> None:
+        if when:
+            found.append(text)
+
+    clipped = a.clip_ratio_low is not None or a.clip_ratio_high is not None
+    filtering = not (a.keep_all_correct and a.keep_all_wrong)
+    refuse(
+        a.ratio is Ratio.none and clipped,
+        "algorithm.clip_ratio_low/high bound a ratio, but algorithm.ratio is none: "
+        "set algorithm.ratio=token, or both bounds to null",
+    )
+    refuse(
+        (a.clip_ratio_low is None) != (a.clip_ratio_high is None),
+        "algorithm.clip_ratio_low and clip_ratio_high go together: set both or neither (null)",
+    )
+    refuse(
+        a.clip_ratio_low is not None and not 0 < a.clip_ratio_low < 1,
+        "algorithm.clip_ratio_low must lie between 0 and 1: 0.2 is usual",
+    )
+    refuse(
+        a.clip_ratio_high is not None and a.clip_ratio_high <= 0,
+        "algorithm.clip_ratio_high must be above 0: 0.2 is usual, 0.28 is clip-higher",
+    )
+    refuse(
+        a.clip_ratio_c is not None and not clipped,
+        "algorithm.clip_ratio_c (dual clip) needs clip bounds: set algorithm.clip_ratio_low and clip_ratio_high, "
+        "or clip_ratio_c=null",
+    )
+    refuse(
+        a.clip_ratio_c is not None and a.clip_ratio_c <= 1,
+        "algorithm.clip_ratio_c must be above 1: 3.0 is usual",
+    )
+    refuse(
+        a.normalize is Normalize.group_std and a.baseline not in GROUP_BASELINES and not _drops_uniform(a),
+        "algorithm.normalize=group_std divides by zero on groups of equal rewards: set algorithm.baseline=group_mean, "
+        "or drop those groups with keep_all_correct=false keep_all_wrong=false",
+    )
+    refuse(
+        a.normalize is Normalize.batch_std and a.baseline is Baseline.none,
+        "algorithm.normalize=batch_std needs a baseline (a step of equal rewards would divide by zero): "
+        "set algorithm.baseline=group_mean or batch_mean",
+    )
+    refuse(
+        a.random_removal and filtering,
+        "algorithm.random_removal is the control for filtering and removes as many groups itself: "
+        "set keep_all_correct=true keep_all_wrong=true",
+    )
+    refuse(
+        a.rejected is Rejected.zero_advantage and a.denominator is Denominator.kept,
+        "algorithm.rejected=zero_advantage keeps rejected samples in the loss: set algorithm.denominator=all",
+    )
+    refuse(
+        a.sign is Sign.positive and a.baseline is not Baseline.none,
+        "algorithm.sign=positive trains on correct samples only, for which a baseline has no contrast: "
+        "set algorithm.baseline=none",
+    )
+    refuse(
+        (a.reward is Reward.weighted) != (a.positive_weight is not None),
+        "algorithm.positive_weight (lambda) belongs to algorithm.reward=weighted: set both or neither",
+    )
+    refuse(
+        a.positive_weight is not None and a.positive_weight <= 0,
+        "algorithm.positive_weight must be above 0",
+    )
+    refuse(a.kl_loss_coef < 0, "algorithm.kl_loss_coef must not be negative: 0 switches the KL loss off")
+    refuse(a.entropy_coeff < 0, "algorithm.entropy_coeff must not be negative: 0 switches the bonus off")
+    return found
+
+
+def _drops_uniform(a: AlgorithmConfig) -> bool:
+    return not a.keep_all_correct and not a.keep_all_wrong
+
+
+def _size_problems(config: RunConfig) -> Sequence[str]:
+    """Numbers out of range, and sizes that do not fit each other."""
+    positive = {
+        "rollout.n": config.rollout.n,
+        "rollout.prompts_per_step": config.rollout.prompts_per_step,
+        "rollout.max_response_length": config.rollout.max_response_length,
+        "engine.threads": config.engine.threads,
+        "engine.micro_batch_tokens": config.engine.micro_batch_tokens,
+        "engine.logit_chunk_tokens": config.engine.logit_chunk_tokens,
+        "optim.lr_scale": config.optim.lr_scale,
+        "optim.grad_clip": config.optim.grad_clip,
+        "trainer.steps": config.trainer.steps,
+        "trainer.updates_per_step": config.trainer.updates_per_step,
+        "trainer.checkpoint_every": config.trainer.checkpoint_every,
+        "evaluation.every": config.evaluation.every,
+        "evaluation.k": config.evaluation.k,
+        "evaluation.problems": config.evaluation.problems,
+    }
+    found = [f"{name}={value} must be above 0" for name, value in positive.items() if value <= 0]
+    if config.optim.lr < 0:
+        found.append(f"optim.lr={config.optim.lr} must not be negative: 0 trains nothing and is allowed")
+    prompts, updates = config.rollout.prompts_per_step, config.trainer.updates_per_step
+    if updates > 0 and prompts % updates:
+        found.append(
+            f"rollout.prompts_per_step={prompts} is not a multiple of trainer.updates_per_step={updates}: "
+            "mini-batches are cut by prompt and must be of equal size"
+        )
+    grouped = config.algorithm.baseline in GROUP_BASELINES or config.algorithm.normalize is Normalize.group_std
+    if grouped and config.rollout.n < 2:
+        found.append("rollout.n=1 has no group to compare with: set rollout.n to 2 or more, or baseline and normalize to none")
+    return found
