@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +14,6 @@ from rich.table import Table
 
 from sweeps.ledger import Row, Standing
 from trainer import keys
-from trainer.record import TrialRecord
 
 SUMMARY_EVERY_S = 30.0
 COLOURS = {
@@ -25,7 +24,9 @@ COLOURS = {
     Standing.interrupted: "yellow",
     Standing.stale: "yellow",
 }
-ENDED = (Standing.done, Standing.diverged, Standing.failed, Standing.stale)
+FINISHED = (Standing.done, Standing.diverged, Standing.stale)
+ENDED = (*FINISHED, Standing.failed)
+SHOWN = (keys.REWARD_ACCURACY, keys.ROLLOUT_ENTROPY, keys.ROLLOUT_KL_K3)
 # Which rows a short terminal shows first.
 URGENCY = [Standing.running, Standing.failed, Standing.diverged, Standing.interrupted, Standing.planned, Standing.done]
 
@@ -50,7 +51,7 @@ def trial_table(rows: Sequence[Row], title: str, limit: int | None = None) -> Ta
             str(row.seed),
             f"[{COLOURS.get(row.standing, 'dim')}]{row.standing}[/]",
             f"{row.step}/{row.steps}",
-            *(_number(row.metrics.get(key)) for key in (keys.REWARD_ACCURACY, keys.ROLLOUT_ENTROPY, keys.ROLLOUT_KL_K3)),
+            *(_number(row.metrics.get(key)) for key in SHOWN),
             _duration(row.seconds_left) if row.standing is Standing.running else "",
         )
     return table
@@ -63,27 +64,20 @@ def summary_table(rows: Sequence[Row], title: str) -> Table:
     for column in ("seeds", "held-out accuracy", "training accuracy", "entropy", "KL"):
         table.add_column(column, justify="right")
     for label in dict.fromkeys(row.label for row in rows):
-        ended = [row for row in rows if row.label == label and row.standing in ENDED and row.standing is not Standing.failed]
-        last = [last_metrics(row) for row in ended]
+        ended = [row for row in rows if row.label == label and row.standing in FINISHED]
         table.add_row(
             label,
             str(len(ended)),
-            *(
-                _number(_mean(last, key))
-                for key in ("held-out", keys.REWARD_ACCURACY, keys.ROLLOUT_ENTROPY, keys.ROLLOUT_KL_K3)
-            ),
+            _number(_mean(held_out_accuracy(row) for row in ended)),
+            *(_number(_mean(row.metrics.get(key) for row in ended)) for key in SHOWN),
         )
     return table
 
 
-def last_metrics(row: Row) -> dict[str, float]:
-    """The newest value of every metric of a trial; under ``held-out`` that of average@k over all held-out problems."""
-    last: dict[str, float] = {}
+def held_out_accuracy(row: Row) -> float | None:
+    """The newest average@k over all held-out problems, whatever k is."""
     prefix = keys.val(keys.VAL_ALL, "average_at_")
-    for line in TrialRecord(row.path).metric_lines():
-        last.update(line.metrics)
-        last.update({"held-out": value for key, value in line.metrics.items() if key.startswith(prefix)})
-    return last
+    return next((value for key, value in row.metrics.items() if key.startswith(prefix)), None)
 
 
 def count_states(rows: Sequence[Row]) -> str:
@@ -174,16 +168,14 @@ class PlainView:
 
 
 def _ended_line(row: Row) -> str:
-    accuracy, entropy, kl = (
-        _number(row.metrics.get(key)) for key in (keys.REWARD_ACCURACY, keys.ROLLOUT_ENTROPY, keys.ROLLOUT_KL_K3)
-    )
+    accuracy, entropy, kl = (_number(row.metrics.get(key)) for key in SHOWN)
     numbers = f"accuracy {accuracy}, entropy {entropy}, KL {kl}" if accuracy else "no steps"
     return f"{row.name}: {row.standing} at step {row.step}/{row.steps}, {row.reason or numbers}"
 
 
-def _mean(rows: Sequence[Mapping[str, float]], key: str) -> float | None:
-    values = [row[key] for row in rows if key in row]
-    return statistics.mean(values) if values else None
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.mean(known) if known else None
 
 
 def _number(value: float | None) -> str:
