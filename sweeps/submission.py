@@ -23,8 +23,8 @@ from sweeps.stopping import StopRequest
 from sweeps.table import FINISHED, LiveView, PlainView, count_states, summary_table
 from trainer.config import ConfigError, RunConfig
 from trainer.identity import base_hash, code_hash
-from trainer.record import State
-from trainer.tracking import Tracking, ensure_parent, finish_parent, mark_superseded, prepare_store
+from trainer.record import State, TrialRecord
+from trainer.tracking import Tracking, ensure_parent, finish_parent, mark_superseded, mirror_finished, prepare_store
 
 BASES = ".bases"
 SUPERSEDED = ".superseded"
@@ -157,6 +157,9 @@ def _conclude(
     """Tells how it ended: the summary, the failures with their logs, what is left and how to go on."""
     rows = [_with_error(row, errors.get(row.trial_id)) for row in submission.rows(trials)]
     if tracking is not None and tracking.parent_run_id is not None:
+        for row in rows:
+            if row.standing in FINISHED:  # some may have ended offline, or while the store was away
+                mirror_finished(tracking, TrialRecord(row.path))
         finish_parent(tracking.uri, tracking.parent_run_id, {row.path.name: _state(row) for row in rows})
     console.print(summary_table(rows, f"{submission.spec.name}: {count_states(rows)}"))
     failed = [row for row in rows if row.standing is Standing.failed]
@@ -241,8 +244,6 @@ def _set_aside_other_code(submission: Submission, rows: Sequence[Row], console: 
 
 
 def _old_code(row: Row) -> str:
-    from trainer.record import TrialRecord
-
     return str(TrialRecord(row.path).environment().get("code_hash", "unknown"))[:8]
 
 

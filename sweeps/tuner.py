@@ -117,6 +117,10 @@ class _Watcher(Callback):  # type: ignore[misc]  # Ray ships no types
         self.running: set[int] = set()
         self._on_tick = on_tick
 
+    def __reduce__(self) -> tuple[type[Callback], tuple[()]]:
+        """Tune pickles itself for a restore that is never made; a display cannot be pickled."""
+        return Callback, ()
+
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._on_tick()
 
