@@ -267,19 +267,23 @@ def _train_bases(configs: Sequence[RunConfig], bases_dir: Path) -> None:
         process.start()
         sender.close()
         try:
-            process.join()
+            refusal = receiver.recv()
+        except EOFError:
+            raise ConfigError("the process that trains the base model died: see what it printed above") from None
         finally:
-            process.kill()
-        if receiver.poll():
-            raise ConfigError(receiver.recv())
-        if process.exitcode != 0:
-            raise ConfigError(f"training the base model failed (exit code {process.exitcode}): see the traceback above")
+            process.kill()  # ended already, unless this one is being stopped
+            process.join()
+        if refusal is not None:
+            raise ConfigError(refusal)
 
 
-def _train_base(config: RunConfig, bases_dir: Path, errors: Connection) -> None:
+def _train_base(config: RunConfig, bases_dir: Path, answer: Connection) -> None:
+    """Answers None, or why the configuration has no base."""
     from trainer.base import ensure_base
 
     try:
-        ensure_base(config, bases_dir, progress=sys.stderr.isatty() or sys.stdout.isatty())
+        ensure_base(config, bases_dir, progress=sys.stdout.isatty())
     except ConfigError as error:
-        errors.send(str(error))
+        answer.send(str(error))
+    else:
+        answer.send(None)
