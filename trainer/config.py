@@ -218,14 +218,18 @@ class EngineConfig:
 
 @dataclass
 class OptimConfig:
-    """AdamW. The rate is lr * lr_scale: a sweep over rates varies lr_scale and so holds at every scale of model."""
+    """AdamW. The rate is lr * lr_scale: a sweep over rates varies lr_scale and so holds at every scale of model.
+
+    warmup_updates counts optimizer updates; an update that had nothing to train on counts too, so that the rate is a
+    function of the step alone and the same for every variant.
+    """
 
     lr: float = 1e-4
     lr_scale: float = 1.0
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.999
-    warmup_steps: int = 0
+    warmup_updates: int = 0
     grad_clip: float = 1.0
 
 

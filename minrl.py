@@ -1,0 +1,91 @@
+"""The front door: one command, `minrl`. Each package lends it commands; only the package of the command that runs is imported.
+
+What a user wrote wrong ends in one line on stderr and exit code 2, whatever command found it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+# command: where its function is, its panel, and its line in `minrl --help`
+LENT = {
+    "sweep": ("sweeps.cli:sweep_command", "Many runs", "Run a sweep file: every variant with every seed."),
+    "status": ("sweeps.cli:status_command", "Many runs", "Show what is planned, running, done or failed."),
+    "figures": ("analysis.cli:figures_command", "Results", "Draw a sweep's curves: HTML, CSV and PNG."),
+    "ui": ("dashboards.cli:ui_command", "Results", "Open MLflow's own interface on the recorded runs."),
+    "train": ("trainer.cli:train_command", "One run", "Train one policy in this process."),
+    "base": ("trainer.cli:base_command", "One run", "Train the toy base model, or show the one there is."),
+    "evaluate": ("trainer.cli:evaluate_command", "One run", "Measure a model's accuracy on a task."),
+}
+
+
+class LendingGroup(TyperGroup):
+    """Lists all commands from `LENT` alone and imports a command's package when that command is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, (_borrow(name) if name in LENT else listed), rest
+
+
+app = typer.Typer(
+    cls=LendingGroup,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with [bold]minrl sweep quickstart[/], then [bold]minrl figures quickstart[/] and [bold]minrl ui[/].",
+)
+
+
+@app.callback()
+def front_door() -> None:
+    """Which parts of GRPO matter? Trains policies with variants of Reinforce, RAFT and GRPO and compares them.
+
+    A [bold]sweep file[/] names algorithm variants and seeds; Ray Tune runs one
+    trial for each; every trial logs to MLflow; figures are drawn from what was
+    logged. A command that was stopped goes on when it is given again.
+    """
+
+
+def _listed(name: str, panel: str, summary: str) -> None:
+    def stand_in() -> NoReturn:
+        raise AssertionError(f"{name} is resolved by LendingGroup")
+
+    app.command(name, help=summary, rich_help_panel=panel)(stand_in)
+
+
+def _borrow(name: str) -> Any:
+    """The real command of that name; Typer makes of an application with one function a command, not a group."""
+    module, _, attribute = LENT[name][0].partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    lender = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+    lender.command(name, context_settings={"help_option_names": ["-h", "--help"]})(function)
+    return typer.main.get_command(lender)
+
+
+for _name, (_, _panel, _summary) in LENT.items():
+    _listed(_name, _panel, _summary)
+
+
+def main() -> None:
+    """Runs the command line. Exit codes: 0 well, 1 something failed, 2 wrong input, 130 and 143 stopped by a signal."""
+    try:
+        app(prog_name="minrl")
+    except ValueError as error:
+        from trainer.config import ConfigError  # not above: `minrl --help` needs none of the packages
+
+        if not isinstance(error, ConfigError):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Held-out evaluation: average@k and pass@k at temperature 1, over all problems, by set and by difficulty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import comb
+
+from trainer import keys
+from trainer.engines import Engine, Scores
+from trainer.generators import Generator
+from trainer.measure import divergence
+from trainer.rollout import Group, Problem
+from trainer.tasks import Task
+from trainer.verify import verify
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The verified groups of k responses, in the problems' order, with their scores (one row a response)."""
+
+    groups: Sequence[Group]
+    scores: Scores
+    metrics: Mapping[str, float]
+
+
+def evaluate(
+    generator: Generator, engine: Engine, task: Task, problems: Sequence[Problem], k: int, seed: int
+) -> Evaluation:
+    """Samples k responses to each problem and measures val/* on them."""
+    groups = verify(task, generator.sample(problems, k, seed))
+    scores = engine.score([rollout for group in groups for rollout in group.rollouts])
+    return Evaluation(groups, scores, _metrics(groups, scores, k))
+
+
+def accuracy(groups: Sequence[Group], k: int) -> dict[str, float]:
+    """average_at_<k> and pass_at_<k> over groups of at least k responses."""
+    average = sum(group.num_correct / len(group.verdicts) for group in groups) / len(groups)
+    passed = sum(pass_at(len(group.verdicts), group.num_correct, k) for group in groups) / len(groups)
+    return {keys.average_at(k): average, keys.pass_at(k): passed}
+
+
+def pass_at(n: int, correct: int, k: int) -> float:
+    """Unbiased estimate, from n responses, of the chance that one of k is correct (arXiv 2107.03374, equation 1)."""
+    return 1 - comb(n - correct, k) / comb(n, k)
+
+
+def _metrics(groups: Sequence[Group], scores: Scores, k: int) -> dict[str, float]:
+    sets = {keys.VAL_ALL: list(range(len(groups)))}
+    levels: dict[str, list[int]] = {}
+    for row, group in enumerate(groups):
+        sets.setdefault(group.problem.split_set, []).append(row)
+        levels.setdefault(f"level_{group.problem.difficulty}", []).append(row)
+    metrics: dict[str, float] = {}
+    for name, rows in sets.items():
+        diverged = divergence(scores, [row * k + i for row in rows for i in range(k)])
+        values = accuracy([groups[row] for row in rows], k)
+        values |= {"entropy": diverged.entropy, "kl_k3": diverged.kl_k3}
+        metrics |= {keys.val(name, key): value for key, value in values.items()}
+    for name, rows in levels.items():
+        metrics[keys.val(name, keys.average_at(k))] = accuracy([groups[row] for row in rows], k)[keys.average_at(k)]
+    return metrics

@@ -1,0 +1,105 @@
+"""One training step, in order, on one page.
+
+A pure pipeline (assign, cut, pack) between two impure objects: a generator that samples and an engine that updates.
+Everything that distinguishes one algorithm from another is in `config.algorithm`; there is no other branch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import fmean
+
+from trainer import keys
+from trainer.advantage import assign
+from trainer.batch import cut
+from trainer.checkpoint import Progress
+from trainer.config import RunConfig
+from trainer.data import ProblemOrder
+from trainer.engines import Engine
+from trainer.generators import Generator
+from trainer.measure import measure
+from trainer.seeds import derive
+from trainer.tasks import Task
+from trainer.verify import verify
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a step needs besides its number."""
+
+    config: RunConfig
+    task: Task
+    order: ProblemOrder
+    generator: Generator
+    engine: Engine
+
+
+def train_step(step: int, parts: Parts, progress: Progress) -> dict[str, float]:
+    """Takes step 1, 2, ... and returns its metrics; `progress` is brought up to date."""
+    config, generator, engine = parts.config, parts.generator, parts.engine
+    clock = Clock()
+
+    with clock("sample"):
+        problems = parts.order.batch(step)  # the same for a seed, whatever the variant
+        sampled = generator.sample(problems, config.rollout.n, derive(config.seed, "rollout", step))
+    with clock("verify"):
+        groups = verify(parts.task, sampled)
+        credits = assign(groups, config.algorithm, derive(config.seed, "assign", step))
+    with clock("score"):  # old and reference log-probabilities of all samples, before any update
+        scores = engine.score([rollout for group in groups for rollout in group.rollouts])
+        metrics = dict(measure(groups, credits, scores, config.rollout.max_response_length))
+    with clock("update"):
+        updates: list[Mapping[str, float]] = []
+        for number, mini in enumerate(cut(groups, credits, config.trainer.updates_per_step)):
+            if mini.samples:  # nothing kept, no optimizer step
+                lr = learning_rate(config, (step - 1) * config.trainer.updates_per_step + number)
+                updates.append(engine.update(mini, scores, config.algorithm, lr))
+                progress.trained_tokens += sum(mini.kept_lengths)
+        generator.load_weights(engine.weights())
+
+    progress.step = step
+    sampled_tokens = sum(len(rollout.response_ids) for group in groups for rollout in group.rollouts)
+    progress.generated_tokens += sampled_tokens
+    progress.wall_time_s += clock.total
+    return {
+        **metrics,
+        **_mean_over_updates(updates),
+        keys.BATCH_EMPTY_UPDATES: float(config.trainer.updates_per_step - len(updates)),
+        keys.PERF_TOKENS_PER_S: sampled_tokens / clock.total,
+        keys.PERF_GENERATED_TOKENS: float(progress.generated_tokens),
+        keys.PERF_TRAINED_TOKENS: float(progress.trained_tokens),
+        keys.PERF_WALL_TIME: progress.wall_time_s,
+        **{keys.timing(phase): seconds for phase, seconds in clock.seconds.items()},
+        keys.timing("step"): clock.total,
+    }
+
+
+def learning_rate(config: RunConfig, update: int) -> float:
+    """The rate of update 0, 1, ...: linear warm-up, then constant. A function of its arguments, so nothing to resume."""
+    warmup = min(1.0, (update + 1) / config.optim.warmup_updates) if config.optim.warmup_updates else 1.0
+    return config.optim.lr * config.optim.lr_scale * warmup
+
+
+class Clock:
+    """Seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[phase] = time.perf_counter() - start
+
+    @property
+    def total(self) -> float:
+        return sum(self.seconds.values())
+
+
+def _mean_over_updates(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Each update of a step counts the same; a step without an update has no actor/* metrics."""
+    return {key: fmean(update[key] for update in updates) for key in (updates[0] if updates else {})}

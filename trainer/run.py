@@ -1,0 +1,249 @@
+"""The life of one trial: start or go on from its directory, step, record, checkpoint, end.
+
+`run_trial` is a generator so that whoever drives it (the command line, a scheduler) decides between two steps whether to
+go on. Closing it writes a checkpoint; a killed process has lost the steps since the last one, which the next call takes
+again, to the same bits on a CPU.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+import socket
+import time
+from collections.abc import Generator, Mapping
+from pathlib import Path
+
+import torch
+
+from trainer import keys
+from trainer.advantage import assign
+from trainer.base import ensure_base
+from trainer.checkpoint import Progress, load_checkpoint, save_checkpoint
+from trainer.compose import to_dict
+from trainer.config import ConfigError, RunConfig
+from trainer.data import ProblemOrder
+from trainer.engines import DivergedError
+from trainer.engines.torch_engine import TorchEngine
+from trainer.evaluate import Evaluation, evaluate
+from trainer.generators.transformers_generator import TransformersGenerator
+from trainer.identity import environment
+from trainer.loop import Clock, Parts, train_step
+from trainer.model import load_policy, load_tokenizer
+from trainer.record import State, Status, TrialIdentity, TrialRecord, write_json
+from trainer.rollout import Problem
+from trainer.samples import SampleRow, write_samples
+from trainer.seeds import derive
+from trainer.tasks import load_task
+from trainer.tracking import Mirror, Tracking
+
+log = logging.getLogger(__name__)
+
+
+def run_trial(
+    config: RunConfig,
+    identity: TrialIdentity,
+    path: Path,
+    bases_dir: Path,
+    tracking: Tracking | None,
+) -> Generator[Status, None, None]:
+    """Runs one trial from wherever its directory `path` says it stands to its end; yields its status after every step.
+
+    A trial that is done yields its status once. The caller sees to it that a directory holds one trial of one code. An
+    error of the trial is recorded as `failed` and raised; a loss that is not finite ends it as `diverged`, unraised.
+    """
+    record = TrialRecord(path)
+    status = record.status()
+    if status is not None and status.state.final:
+        yield status
+        return
+    if not record.exists:
+        record.create(config, identity, environment())
+    trial = _Trial(config, record, bases_dir, tracking, status)
+    try:
+        yield from trial.run()
+    except GeneratorExit:
+        trial.interrupt()
+        raise
+    except BaseException as error:
+        trial.end(State.failed, f"{type(error).__name__}: {error}".splitlines()[0])
+        raise
+
+
+class _Trial:
+    """The parts of a running trial and where it stands."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        record: TrialRecord,
+        bases_dir: Path,
+        tracking: Tracking | None,
+        before: Status | None,
+    ) -> None:
+        self._config = config
+        self._record = record
+        self._bases_dir = bases_dir
+        self._lines = {line.step: line for line in record.repair_metrics()}
+        self._mirror = Mirror(tracking, record) if tracking else None
+        self._progress = Progress()
+        self._started_at = before.started_at if before else time.time()
+        self._shown: dict[str, float] = {}
+        self._parts: Parts | None = None
+        self._final = False
+
+    # --- stepping -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> Generator[Status, None, None]:
+        """All steps from the newest checkpoint on."""
+        self._status(State.running)
+        parts = self._parts = self._build()
+        heldout = parts.task.heldout()[: self._config.evaluation.problems]
+        if self._progress.step == 0:
+            yield self._record_step(0, self._evaluate(0, parts, heldout))
+        while self._progress.step < self._config.trainer.steps:
+            step = self._progress.step + 1
+            try:
+                metrics = train_step(step, parts, self._progress)
+            except DivergedError as error:
+                yield self.end(State.diverged, f"step {step}: {error}")
+                return
+            stop = self._stop_rule(metrics)
+            last = step == self._config.trainer.steps or stop is not None
+            if last or step % self._config.evaluation.every == 0:
+                metrics |= self._evaluate(step, parts, heldout)
+            status = self._record_step(step, metrics)
+            if last:
+                self._save_policy(parts)
+                yield self.end(State.done, stop)
+                return
+            if step % self._config.trainer.checkpoint_every == 0:
+                self._checkpoint()
+            yield status
+
+    def _build(self) -> Parts:
+        """Loads or trains the base, and restores the newest checkpoint into it."""
+        config = self._config
+        torch.set_num_threads(config.engine.threads)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        base = ensure_base(config, self._bases_dir, progress=False)
+        task = load_task(config.task)
+        policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
+        engine = TorchEngine(policy, reference, config.engine, config.optim, config.rollout.max_response_length, device)
+        checkpoint = load_checkpoint(self._record.path / "checkpoints")
+        if checkpoint is not None:
+            self._progress, state = checkpoint
+            engine.load_state(state)
+        generator = TransformersGenerator(policy, load_tokenizer(base), config.rollout)
+        try:
+            order = ProblemOrder(task.train(), config.rollout.prompts_per_step, config.seed)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        return Parts(config, task, order, generator, engine)
+
+    def _stop_rule(self, metrics: Mapping[str, float]) -> str | None:
+        for key, bound in self._config.trainer.stop_at.items():
+            if metrics.get(key, -math.inf) >= bound:
+                return f"stop_at: {key} reached {bound}"
+        return None
+
+    # --- recording ----------------------------------------------------------------------------------------------------
+
+    def _record_step(self, step: int, metrics: Mapping[str, float]) -> Status:
+        """Keeps the line that an earlier attempt at this step has written: its timestamp is already in MLflow."""
+        if step not in self._lines:
+            line = self._lines[step] = self._record.append_metrics(step, metrics)
+            if self._mirror is not None:
+                self._mirror.log(line)
+        self._shown |= self._lines[step].metrics
+        return self._status(State.running)
+
+    def _evaluate(self, step: int, parts: Parts, heldout: list[Problem]) -> dict[str, float]:
+        clock = Clock()
+        with clock("evaluate"):
+            seed = derive(self._config.seed, "evaluate", step)
+            result = evaluate(parts.generator, parts.engine, parts.task, heldout, self._config.evaluation.k, seed)
+        self._write_samples(step, result)
+        write_json(self._record.path / "eval" / f"step_{step}.json", result.metrics)
+        if self._mirror is not None:
+            self._mirror.log_artifacts(p for p in self._record.artifacts() if p.stem == f"step_{step}")
+        return {**result.metrics, keys.timing("evaluate"): clock.total}
+
+    def _write_samples(self, step: int, result: Evaluation) -> None:
+        """The first groups of the evaluation, credited as if they were a training batch."""
+        groups = result.groups[: self._config.evaluation.record_problems]
+        credits = assign(groups, self._config.algorithm, derive(self._config.seed, "assign", step))
+        rows: list[SampleRow] = []
+        for group, credit in zip(groups, credits, strict=True):
+            for i, rollout in enumerate(group.rollouts):
+                rows.append(
+                    SampleRow(
+                        step=step,
+                        problem_id=group.problem.id,
+                        sample_index=rollout.sample_index,
+                        prompt=group.problem.prompt,
+                        response=rollout.response,
+                        answer=group.problem.answer,
+                        verdict=group.verdicts[i],
+                        reward=credit.rewards[i],
+                        advantage=credit.advantages[i] if credit.kept[i] else None,
+                        kept=credit.kept[i],
+                        token_ids=rollout.response_ids,
+                        logprobs=tuple(result.scores.logprobs[len(rows)].tolist()),
+                        entropies=tuple(result.scores.entropies[len(rows)].tolist()),
+                        finish_reason=rollout.finish_reason,
+                    )
+                )
+        write_samples(self._record.path / "samples" / f"step_{step}.parquet", rows)
+
+    def _status(self, state: State, reason: str | None = None) -> Status:
+        status = Status(
+            state=state,
+            step=self._progress.step,
+            steps=self._config.trainer.steps,
+            started_at=self._started_at,
+            updated_at=time.time(),
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            reason=reason,
+            metrics={key: value for key, value in self._shown.items() if math.isfinite(value)},
+        )
+        self._record.write_status(status)
+        return status
+
+    # --- ending -------------------------------------------------------------------------------------------------------
+
+    def interrupt(self) -> None:
+        """Called between two steps: everything up to the last one is kept."""
+        if self._final:
+            return
+        if self._parts is not None and self._progress.step > 0:
+            self._checkpoint()
+        self.end(State.interrupted, None)
+
+    def end(self, state: State, reason: str | None) -> Status:
+        """The mirror first: a trial is final only when all of it that could be sent has been."""
+        if self._mirror is not None:
+            self._mirror.finish(state, reason)
+        status = self._status(state, reason)
+        self._final = state.final
+        if self._final:
+            shutil.rmtree(self._record.path / "checkpoints", ignore_errors=True)
+        return status
+
+    def _checkpoint(self) -> None:
+        assert self._parts is not None
+        save_checkpoint(self._record.path / "checkpoints", self._progress, self._parts.engine.state())
+
+    def _save_policy(self, parts: Parts) -> None:
+        """The trained policy in Hugging Face format, with its tokenizer."""
+        folder = self._record.path / "policy"
+        temporary = folder.with_name(".policy.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        parts.engine.save_policy(temporary)
+        base = ensure_base(self._config, self._bases_dir, progress=False)
+        load_tokenizer(base).save_pretrained(temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
