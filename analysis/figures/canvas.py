@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from analysis.figures.style import FAINT_INK, FONT, GRID, INK, Look
 
 WIDTH = 1080  # pixels: two columns of a page at twice the resolution, or a laptop's window
-_LEFT, _RIGHT, _LEGEND_ROW, _CAPTION_ROW = 66, 24, 24, 19
+_LEFT, _LEGEND_ROW, _CAPTION_ROW = 66, 24, 19
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,17 @@ class Drawing:
 
 
 def sheet(
-    titles: Sequence[str], columns: int, panel_height: int, entries: Sequence[str], caption: str, **grid: object
+    titles: Sequence[str],
+    columns: int,
+    panel_height: int,
+    entries: Sequence[str],
+    caption: str,
+    right: int = 24,
+    **grid: object,
 ) -> go.Figure:
     """An empty figure: one panel a title, filled row by row; `entries` are the names that the legend will show.
 
-    `grid` goes to plotly's make_subplots.
+    `right` is the right margin in pixels; `grid` goes to plotly's make_subplots.
     """
     rows = math.ceil(len(titles) / columns)
     lines = textwrap.wrap(caption, 165)
@@ -45,7 +51,7 @@ def sheet(
         template="none",
         width=WIDTH,
         height=top + bottom + rows * panel_height + 74 * (rows - 1),
-        margin={"l": _LEFT, "r": _RIGHT, "t": top, "b": bottom},
+        margin={"l": _LEFT, "r": right, "t": top, "b": bottom},
         font={"family": FONT, "size": 13, "color": INK},
         hovermode="x unified",
         legend={
@@ -78,47 +84,6 @@ def sheet(
     return figure
 
 
-def add_curves(
-    figure: go.Figure, data: pd.DataFrame, looks: Mapping[str, Look], row: int, column: int, markers: bool = False
-) -> None:
-    """One line a point with its band; `data` as `analysis.curves.curves` gives it. Bands lie below every line."""
-    parts = {point: data[data["point"] == point] for point in looks if (data["point"] == point).any()}
-    for point, part in parts.items():
-        if (part["seeds"] > 1).any():
-            figure.add_trace(_band(part, looks[point]), row, column)
-    for point, part in parts.items():
-        figure.add_trace(line(part, looks[point], point, markers), row, column)
-
-
-def line(part: pd.DataFrame, look: Look, point: str, markers: bool = False, dash: str | None = None) -> go.Scatter:
-    """The mean over seeds of one point; hovering shows the band's ends and the number of seeds."""
-    return go.Scatter(
-        x=part["x"],
-        y=part["mean"],
-        customdata=part[["low", "high", "seeds"]],
-        mode="lines+markers" if markers else "lines",
-        line={"color": look.colour, "dash": dash or look.dash, "width": 2.2},
-        marker={"size": 5},
-        name=look.name,
-        legendgroup=point,
-        showlegend=False,
-        hovertemplate="%{y:.4f}  (%{customdata[0]:.4f} to %{customdata[1]:.4f}, seeds: %{customdata[2]})",
-    )
-
-
-def _band(part: pd.DataFrame, look: Look) -> go.Scatter:
-    return go.Scatter(
-        x=[*part["x"], *part["x"][::-1]],
-        y=[*part["high"], *part["low"][::-1]],
-        fill="toself",
-        fillcolor=look.band,
-        line={"width": 0},
-        hoverinfo="skip",
-        showlegend=False,
-        legendgroup=look.name,
-    )
-
-
 def add_legend(figure: go.Figure, looks: Mapping[str, Look], dash: str | None = None) -> None:
     """Legend entries of their own, so that each is there once however many panels show it; a click hides a point."""
     for point, look in looks.items():
@@ -140,5 +105,5 @@ def _entry_width(entries: Sequence[str]) -> int:
 
 
 def _legend_rows(entries: Sequence[str]) -> int:
-    per_row = max(1, (WIDTH - _LEFT - _RIGHT) // (_entry_width(entries) + 44))
+    per_row = max(1, (WIDTH - _LEFT) // (_entry_width(entries) + 44))
     return math.ceil(len(entries) / per_row)
