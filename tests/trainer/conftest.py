@@ -11,7 +11,7 @@ from trainer.compose import compose
 from trainer.config import RunConfig
 from trainer.rollout import Group, Problem, Rollout, Verdict
 
-# "7=" asks for "#7": a one-layer model learns it well enough in seconds for groups to be mixed, all wrong and all correct.
+# "7=" asks for "#7": a one-layer model learns it in seconds, well enough for groups of every composition.
 TINY = (
     "model.hidden_size=32",
     "model.intermediate_size=64",

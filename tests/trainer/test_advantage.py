@@ -1,8 +1,8 @@
 """Advantages of every preset on every composition of a group, against numbers worked by hand.
 
-At n = 4 with rewards +1 and -1 and k correct, the group mean is -1, -0.5, 0, 0.5, 1 for k = 0..4. The squared deviations
-add up to 3, 4, 3 for k = 1, 2, 3, so the unbiased standard deviation is 1, sqrt(4/3) = 1.1547005, 1; with rewards 1 and 0
-it is half of that. A standard deviation has 1e-6 added before it divides.
+At n = 4 with rewards +1 and -1 and k correct, the group mean is -1, -0.5, 0, 0.5, 1 for k = 0..4. The squared
+deviations add up to 3, 4, 3 for k = 1, 2, 3, so the unbiased standard deviation is 1, sqrt(4/3) = 1.1547005, 1; with
+rewards 1 and 0 it is half of that. A standard deviation has 1e-6 added before it divides.
 """
 
 from __future__ import annotations
@@ -149,8 +149,8 @@ def test_at_four_responses_dividing_by_the_standard_deviation_shows_at_two_corre
     groups = [make_group(k) for k in range(5)]
     mean_zero = assign(groups, algorithm("algorithm=reinforce_mean_zero"), seed=0)
     grpo = assign(groups, algorithm("algorithm=grpo"), seed=0)
-    apart = [max(abs(x - y) for x, y in zip(a.advantages, b.advantages)) for a, b in zip(mean_zero, grpo, strict=True)]
-    assert [gap > 1e-5 for gap in apart] == [False, False, True, False, False]
+    same = [a.advantages == pytest.approx(b.advantages, abs=1e-5) for a, b in zip(mean_zero, grpo, strict=True)]
+    assert same == [True, True, False, True, True]
     assert grpo[2].advantages == pytest.approx((0.866, 0.866, -0.866, -0.866), abs=1e-4)
 
 
