@@ -30,7 +30,7 @@ ACTOR_KL_LOSS = "actor/kl_loss"  # kl_loss_type's estimator aggregated like the 
 ACTOR_PPO_KL = "actor/ppo_kl"  # mean over trained tokens of log pi_old - log pi
 ACTOR_PG_CLIPFRAC = "actor/pg_clipfrac"  # share of trained tokens whose clipped term is the one that counts
 ACTOR_GRAD_NORM = "actor/grad_norm"  # before clipping; mean over the step's updates
-ACTOR_LR = "actor/lr"  # learning rate of the step's last update
+ACTOR_LR = "actor/lr"  # learning rate; mean over the step's updates
 
 # Held-out evaluation: val/<set>/<name>; sets are "all", the task's own, and "level_<difficulty>" (average_at_k only).
 VAL_ALL = "all"

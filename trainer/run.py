@@ -22,7 +22,6 @@ from trainer import keys
 from trainer.advantage import assign
 from trainer.base import ensure_base
 from trainer.checkpoint import Progress, load_checkpoint, save_checkpoint
-from trainer.compose import to_dict
 from trainer.config import ConfigError, RunConfig
 from trainer.data import ProblemOrder
 from trainer.engines import DivergedError

@@ -123,8 +123,19 @@ def _size_problems(config: RunConfig) -> Sequence[str]:
         "evaluation.every": config.evaluation.every,
         "evaluation.k": config.evaluation.k,
         "evaluation.problems": config.evaluation.problems,
+        "model.base.batch_size": config.model.base.batch_size,
+        "model.base.warmup_steps": config.model.base.warmup_steps,
+        "model.base.threads": config.model.base.threads,
+    }
+    not_negative = {
+        "optim.warmup_updates": config.optim.warmup_updates,
+        "optim.weight_decay": config.optim.weight_decay,
+        "evaluation.record_problems": config.evaluation.record_problems,
+        "model.base.skill_steps": config.model.base.skill_steps,
+        "model.base.habit_steps": config.model.base.habit_steps,
     }
     found = [f"{name}={value} must be above 0" for name, value in positive.items() if value <= 0]
+    found += [f"{name}={value} must not be negative" for name, value in not_negative.items() if value < 0]
     if config.optim.lr < 0:
         found.append(f"optim.lr={config.optim.lr} must not be negative: 0 trains nothing and is allowed")
     prompts, updates = config.rollout.prompts_per_step, config.trainer.updates_per_step

@@ -5,6 +5,7 @@ The GPU path has not been run on a GPU yet.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ class TorchEngine:
         max_response_length: int,
         device: torch.device,
     ) -> None:
-        self.policy = policy.to(device).train()
+        # Not in training mode: dropout would draw from a random state that no seed and no checkpoint holds, and would
+        # make the ratio of the very first update differ from 1.
+        self.policy = policy.to(device).eval()
         self.reference = reference.to(device).eval().requires_grad_(False)
         self._config = config
         self._grad_clip = optim.grad_clip
@@ -70,7 +73,7 @@ class TorchEngine:
             for name, value in self._backward(mini, rows, [weights[row] for row in rows], scores, algorithm).items():
                 totals[name] = totals.get(name, 0.0) + value
         norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self._grad_clip).item()
-        if not all(map(torch.isfinite, map(torch.tensor, (norm, *totals.values())))):
+        if not all(map(math.isfinite, (norm, *totals.values()))):
             raise DivergedError("the loss or its gradient is not finite")
         for group in self._optimizer.param_groups:
             group["lr"] = lr

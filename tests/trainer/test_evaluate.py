@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer import keys
+from trainer.base import ensure_base
+from trainer.config import RunConfig
+from trainer.engines.torch_engine import TorchEngine
+from trainer.evaluate import Evaluation, accuracy, evaluate, pass_at
+from trainer.generators.transformers_generator import TransformersGenerator
+from trainer.model import load_policy, load_tokenizer
+from trainer.rollout import Group
+from trainer.tasks import load_task
+
+
+@pytest.mark.parametrize(
+    ("n", "correct", "k", "expected"),
+    [
+        (4, 0, 1, 0.0),
+        (4, 1, 1, 0.25),
+        (4, 3, 1, 0.75),
+        (4, 1, 2, 0.5),  # 1 - C(3, 2) / C(4, 2) = 1 - 3 / 6
+        (4, 2, 2, 5 / 6),  # 1 - 1 / 6
+        (4, 3, 2, 1.0),  # two wrong ones are not there to be drawn
+        (5, 2, 3, 0.9),  # 1 - C(3, 3) / C(5, 3) = 1 - 1 / 10
+        (16, 4, 8, 1 - 495 / 12870),
+        (4, 1, 4, 1.0),
+        (4, 0, 4, 0.0),
+    ],
+)
+def test_pass_at_k_by_hand(n: int, correct: int, k: int, expected: float) -> None:
+    assert pass_at(n, correct, k) == pytest.approx(expected, abs=1e-12)
+
+
+def test_accuracy_averages_over_problems(make_group: Callable[..., Group]) -> None:
+    groups = [make_group(0), make_group(1), make_group(4)]
+    assert accuracy(groups, 4) == pytest.approx({"average_at_4": 5 / 12, "pass_at_4": 2 / 3})
+    assert accuracy(groups, 2) == pytest.approx({"average_at_2": 5 / 12, "pass_at_2": 0.5})
+
+
+@pytest.fixture(scope="module")
+def evaluation(tiny_config: Callable[..., RunConfig], bases_dir: Path) -> Evaluation:
+    config = tiny_config("rollout.max_tokens_in_flight=200")  # several generation batches
+    base = ensure_base(config, bases_dir, progress=False)
+    policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
+    engine = TorchEngine(policy, reference, config.engine, config.optim, 8, torch.device("cpu"))
+    generator = TransformersGenerator(policy, load_tokenizer(base), config.rollout)
+    task = load_task(config.task)
+    return evaluate(generator, engine, task, task.heldout(), k=4, seed=0)
+
+
+def test_sets_and_levels_add_up_to_all(evaluation: Evaluation) -> None:
+    groups, metrics = evaluation.groups, evaluation.metrics
+    average = keys.average_at(4)
+    for name in {group.problem.split_set for group in groups}:
+        members = [group for group in groups if group.problem.split_set == name]
+        expected = sum(group.num_correct for group in members) / (4 * len(members))
+        assert metrics[keys.val(name, average)] == pytest.approx(expected)
+        assert metrics[keys.val(name, keys.pass_at(4))] == pytest.approx(
+            sum(group.num_correct > 0 for group in members) / len(members)
+        )
+    assert metrics[keys.val("level_one", average)] == metrics[keys.val("within_reach", average)]
+    assert metrics[keys.val("level_far2", average)] == metrics[keys.val("out_of_reach", average)]
+    assert metrics[keys.val("all", average)] == pytest.approx(
+        sum(group.num_correct for group in groups) / (4 * len(groups))
+    )
+
+
+def test_entropy_is_the_mean_over_the_tokens_of_the_set(evaluation: Evaluation) -> None:
+    rows = [
+        4 * number + i
+        for number, group in enumerate(evaluation.groups)
+        if group.problem.split_set == "out_of_reach"
+        for i in range(4)
+    ]
+    entropies = torch.cat([evaluation.scores.entropies[row] for row in rows])
+    assert evaluation.metrics[keys.val("out_of_reach", "entropy")] == pytest.approx(entropies.mean().item(), abs=1e-6)
+    assert evaluation.metrics[keys.val("all", "kl_k3")] == 0, "the policy still is the base"
+
+
+def test_responses_end_with_the_end_of_sequence_or_at_the_maximal_length(evaluation: Evaluation) -> None:
+    for group in evaluation.groups:
+        assert [rollout.sample_index for rollout in group.rollouts] == [0, 1, 2, 3]
+        for rollout in group.rollouts:
+            ended = rollout.response_ids[-1] == 1  # <eos>
+            assert rollout.finish_reason == ("stop" if ended else "length")
+            assert 1 not in rollout.response_ids[:-1]
+            assert ended or len(rollout.response_ids) == 8
