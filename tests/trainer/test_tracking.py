@@ -143,7 +143,9 @@ def test_the_end_of_a_trial_ends_its_run(store_uri: str, record: TrialRecord, st
     (found,) = _runs(store_uri, kind="trial", state=state)
     assert found.info.status == status
     client = MlflowClient(store_uri)
-    names = {item.path for folder in (None, "samples", "eval") for item in client.list_artifacts(found.info.run_id, folder)}
+    names = {
+        item.path for folder in (None, "samples", "eval") for item in client.list_artifacts(found.info.run_id, folder)
+    }
     assert {"config.yaml", "environment.json", "samples/step_0.parquet", "eval/step_0.json"} <= names
 
 
