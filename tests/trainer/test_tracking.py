@@ -49,7 +49,7 @@ def _record(path: Path) -> TrialRecord:
     return record
 
 
-@pytest.fixture()
+@pytest.fixture
 def record(tmp_path: Path) -> TrialRecord:
     return _record(tmp_path / "demo" / "grpo-seed3")
 
