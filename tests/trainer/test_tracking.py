@@ -203,8 +203,9 @@ def test_marking_a_trial_leaves_the_same_trial_of_other_sweeps(store_uri: str, t
 def test_what_ended_offline_is_mirrored_later_with_its_own_times(store_uri: str, record: TrialRecord) -> None:
     _append(record, range(5))
     record.write_status(Status(State.done, 4, 4, 1000.0, 2000.0, 1, "host"))
+    assert not mirror_finished(Tracking("http://127.0.0.1:9"), record)
     for _ in range(2):
-        mirror_finished(Tracking(store_uri), record)
+        assert mirror_finished(Tracking(store_uri), record)
     (found,) = _runs(store_uri, kind="trial", state="done")
     assert (found.info.start_time, found.info.end_time) == (1_000_000, 2_000_000)
     assert _points(store_uri, found.info.run_id) == _expected(record)
