@@ -61,6 +61,7 @@ TAG_GIT_DIRTY = "minrl.git_dirty"  # "true" or "false"
 TAG_CODE_HASH = "minrl.code_hash"
 TAG_HARDWARE = "minrl.hardware"
 TAG_SUPERSEDED = "minrl.superseded"  # "true" on a run whose trial was run again by other code
+TAG_RECORD = "minrl.record"  # which trial directory the run mirrors: the same trial run anew is another record
 TAG_PARENT = "mlflow.parentRunId"
 
 

@@ -1,0 +1,81 @@
+"""What a sweep and its trials have in MLflow, as the rest of the project sees it: one import for all writing there.
+
+One experiment, a run a sweep (the parent), a run a trial (`Mirror`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from trainer import keys
+from trainer.config import ConfigError
+from trainer.mirror import Mirror, mirror_finished
+from trainer.record import State
+from trainer.store import (
+    Tracking,
+    connect,
+    default_uri,
+    experiment_id,
+    one_line,
+    prepare_store,
+    probe,
+    runs_with_tags,
+    store_errors,
+    supersede,
+)
+
+__all__ = [
+    "Mirror",
+    "Tracking",
+    "default_uri",
+    "ensure_parent",
+    "finish_parent",
+    "mark_superseded",
+    "mirror_finished",
+    "prepare_store",
+]
+
+log = logging.getLogger(__name__)
+
+
+def ensure_parent(uri: str, sweep: str, plan: Mapping[str, Any]) -> str:
+    """The id of the sweep's run, found or created, with the plan as its artifact plan.json.
+
+    Call it after `prepare_store`. Raises `ConfigError` where the store refuses.
+    """
+    try:
+        client = connect(uri)
+        experiment = experiment_id(client, uri)
+        tags = {keys.TAG_KIND: "sweep", keys.TAG_SWEEP: sweep}
+        found = runs_with_tags(client, experiment, tags)
+        run = found[0] if found else client.create_run(experiment, tags=tags, run_name=sweep)
+        run_id = str(run.info.run_id)
+        client.update_run(run_id, status="RUNNING")
+        client.log_dict(run_id, dict(plan), "plan.json")
+    except store_errors() as error:
+        raise ConfigError(f"the MLflow store refuses the run of sweep {sweep!r} ({one_line(error)})") from None
+    return run_id
+
+
+def finish_parent(uri: str, run_id: str, states: Mapping[str, str]) -> None:
+    """Writes the trials' final states (by directory name or trial id) as states.json, and ends the sweep's run.
+
+    A store that went away is named in a warning: the sweep has its results all the same.
+    """
+    open_ends = set(states.values()) - {State.done, State.diverged}
+    status = "FINISHED" if not open_ends else "FAILED" if State.failed in open_ends else "KILLED"
+    try:
+        probe(uri)
+        client = connect(uri)
+        client.log_dict(run_id, dict(states), "states.json")
+        client.set_terminated(run_id, status)
+    except store_errors() as error:
+        log.warning("MLflow misses the sweep's final states (%s): the same command again sends them", one_line(error))
+
+
+def mark_superseded(uri: str, trial_id: str, sweep: str) -> None:
+    """Marks the sweep's runs of this trial as replaced: the trial is about to be run again, by other code."""
+    client = connect(uri)
+    supersede(client, experiment_id(client, uri), trial_id, sweep)
