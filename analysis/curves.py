@@ -24,10 +24,10 @@ def curves(runs: Runs, key: str, x: XAxis = XAxis.step, window: int = 1) -> pd.D
     """One curve a point for metric `key`: columns point (str), key (str), x, mean, low, high (float), seeds (int).
 
     `seeds` counts the runs behind a row: where a seed has ended early, or has not come so far, the mean is over the
-    others. `window` is the length of a running mean over logged values, taken on every seed's curve before averaging; it
-    is centred, so that curves keep their place in time, and shorter at both ends. Against anything but steps each seed's
-    curve is interpolated linearly on a common grid (`_on_grid`), because seeds do not pass the same number of tokens or
-    seconds. Empty where no run has logged `key`.
+    others. `window` is the length of a running mean over logged values, taken on every seed's curve before averaging;
+    it is centred, so that curves keep their place in time, and shorter at both ends. Against anything but steps each
+    seed's curve is interpolated linearly on a common grid (`_on_grid`), because seeds do not pass the same number of
+    tokens or seconds. Empty where no run has logged `key`.
     """
     chosen = runs.metrics[runs.metrics["key"] == key]
     tables = [

@@ -107,7 +107,7 @@ def load(uri: str, sweep: str, metric_keys: Sequence[str] = ALL_KEYS) -> Runs:
     except MlflowException as error:
         raise ConfigError(f"the MLflow store {uri} cannot be read: {str(error).splitlines()[0]}") from error
     if metrics.empty:
-        raise ConfigError(f"sweep {sweep!r} has {len(runs)} trials but no metric yet: see `minrl status {sweep}`")
+        raise ConfigError(f"sweep {sweep!r} has {_count(runs)} but no metric yet: see `minrl status {sweep}`")
     return Runs(sweep, runs, metrics, axes, tuple(dict.fromkeys(runs["point"])))
 
 
@@ -228,3 +228,7 @@ def _metric_table(
 def _near(word: str, known: Sequence[str]) -> str:
     best = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
     return f" (did you mean {' or '.join(repr(name) for name in best)}?)" if best else ""
+
+
+def _count(trials: pd.DataFrame) -> str:
+    return f"{len(trials)} trial" + ("s" if len(trials) != 1 else "")
