@@ -18,7 +18,7 @@ def initialised_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture()
+@pytest.fixture
 def store_uri(initialised_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A real SQLite store of the test's own at ``tmp_path / "mlflow.db"``, ready to be written to."""
     from trainer.store import default_uri, prepare_store
