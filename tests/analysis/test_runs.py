@@ -88,7 +88,7 @@ def test_a_sweep_without_any_metric_is_refused(store: Store) -> None:
 
 
 def test_a_store_that_is_not_there_is_refused_and_not_created(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no MLflow store at .*mlflow.db"):
+    with pytest.raises(ConfigError, match=r"no MLflow store at .*mlflow\.db"):
         load(f"sqlite:///{tmp_path}/mlflow.db", "pair")
     assert list(tmp_path.iterdir()) == []
 
