@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
 from trainer.config import ConfigError, RunConfig
 from trainer.evaluate import accuracy
 from trainer.generators.transformers_generator import TransformersGenerator
+from trainer.identity import base_hash
 from trainer.model import load_policy, load_tokenizer
 from trainer.rollout import Group
 from trainer.seeds import derive
@@ -25,19 +28,22 @@ def check(model: str, config: RunConfig, k: int, problems: int | None, seed: int
     `model` is a folder in Hugging Face format or a hub's name. Raises `ConfigError` where there is none.
     """
     task = load_task(config.task)
-    if Path(model).is_absolute() and not Path(model).is_dir():
-        raise ConfigError(f"there is no model folder {model}: a run leaves its policy there when it is done")
+    if not Path(model).is_dir():  # from_pretrained would ask the hub for a minute before it said so
+        base_hash(replace(config, model=replace(config.model, path=model)))
     try:
         tokenizer, policy = load_tokenizer(model), load_policy(model, torch.float32)
     except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"no model at {model}: {reason}") from error
-    policy.to("cuda" if torch.cuda.is_available() else "cpu")
-    generator = TransformersGenerator(policy, tokenizer, config.rollout)
+        raise ConfigError(f"no model at {model}: {str(error).strip().splitlines()[0]}") from error
+    generator = TransformersGenerator(_on_device(policy), tokenizer, config.rollout)
     groups = verify(task, generator.sample(task.heldout()[:problems], k, derive(seed, "evaluate")))
     rows: dict[str, list[Group]] = {ALL: groups}
-    for group in groups:
+    for group in sorted(groups, key=lambda group: group.problem.split_set):
         rows.setdefault(f"set {group.problem.split_set}", []).append(group)
-    for group in groups:
+    for group in sorted(groups, key=lambda group: group.problem.difficulty):
         rows.setdefault(group.problem.difficulty, []).append(group)
     return {name: {"problems": len(members), **accuracy(members, k)} for name, members in rows.items()}
+
+
+def _on_device(policy: PreTrainedModel) -> PreTrainedModel:
+    policy.to(device="cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[call-arg]
+    return policy

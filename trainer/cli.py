@@ -40,7 +40,7 @@ def train_command(
     """Trains one policy in this process, without Ray, and shows a line a step.
 
     [bold]minrl train algorithm=grpo seed=1[/]
-    [bold]minrl train algorithm=reinforce algorithm.clip_ratio_high=0.28 trainer.steps=20[/]
+    [bold]minrl train algorithm=raftpp algorithm.clip_ratio_high=0.28[/]
     [bold]minrl train algorithm=released/raft --name raft_as_released[/]
 
     Settings are those of a sweep file: presets (algorithm, task, model, rollout,
@@ -54,8 +54,10 @@ def train_command(
     from trainer.config import ConfigError
     from trainer.identity import code_hash, trial_id
     from trainer.record import TrialIdentity, TrialRecord
+    from trainer.tasks import load_task
 
     config = compose(overrides or [])
+    load_task(config.task)  # refuses what it cannot make sense of before anything is written
     identity = TrialIdentity(SWEEP, name or _algorithm_name(overrides or []), config.seed, trial_id(config))
     record = TrialRecord(runs_dir / SWEEP / f"{identity.run_name}-{identity.trial_id[:8]}")
     status = record.status()
