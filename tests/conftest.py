@@ -1,29 +1,53 @@
-"""What tests of several packages share."""
+"""Shared by all tests: a run that takes seconds, and the command line as a user calls it."""
 
 from __future__ import annotations
 
-import shutil
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parent.parent
 
-@pytest.fixture(scope="session")
-def initialised_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables and without an experiment: MLflow takes seconds to make one."""
-    from trainer.store import connect
-
-    file = tmp_path_factory.mktemp("initialised") / "mlflow.db"
-    connect(f"sqlite:///{file}").search_experiments()
-    return file
+Minrl = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture()
-def store_uri(initialised_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A real SQLite store of the test's own at ``tmp_path / "mlflow.db"``, ready to be written to."""
-    from trainer.store import default_uri, prepare_store
+@pytest.fixture
+def tiny_overrides() -> list[str]:
+    """A model of 4,000 parameters and 4 steps: the whole path of a run in seconds, and nothing is learned."""
+    return [
+        "model.hidden_size=16",
+        "model.num_layers=1",
+        "model.num_heads=2",
+        "model.intermediate_size=32",
+        "model.base.skill_steps=5",
+        "model.base.habit_steps=2",
+        "model.base.threads=1",
+        "rollout.prompts_per_step=8",
+        "trainer.steps=4",
+        "trainer.updates_per_step=2",
+        "evaluation.problems=16",
+        "task.params.train_problems=64",
+        "task.params.heldout_problems=32",
+    ]
 
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    shutil.copy(initialised_database, tmp_path / "mlflow.db")
-    prepare_store(default_uri(tmp_path))
-    return default_uri(tmp_path)
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Of a user whose current directory is `tmp_path`, with this checkout's packages."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MINRL_", "MLFLOW_"))}
+    return {**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "100"}
+
+
+@pytest.fixture
+def minrl(tmp_path: Path, environment: dict[str, str]) -> Minrl:
+    """Runs ``minrl <arguments>`` in `tmp_path`."""
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "minrl.py"), *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+
+    return call

@@ -165,7 +165,12 @@ def test_a_hub_model_in_the_cache_counts_by_its_name(tmp_path: Path) -> None:
         "from trainer.config import ConfigError\n"
         "try:\n    base_hash(compose(['model.path=org/three']))\nexcept ConfigError as error:\n    print(error)"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_OFFLINE": "1",
+    }
     answer = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
     assert answer.stdout.startswith("model.path='org/three' is neither a folder nor a model of the Hugging Face hub")
     assert len(answer.stdout.splitlines()) == 1
