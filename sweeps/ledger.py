@@ -1,0 +1,149 @@
+"""What is planned, running, done, failed: a read-only fold over a sweep's plan and its trial directories."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sweeps.plan import PLAN_FILE, read_plan
+from trainer import keys
+from trainer.identity import code_hash
+from trainer.record import State, Status, TrialRecord
+
+REMOTE_SILENCE_S = 600.0  # an owner on another host cannot be asked: it counts as gone after this long without a word
+
+
+class Standing(StrEnum):
+    """Where a trial stands. planned: not begun. stale: finished, but by other code than today's."""
+
+    planned = "planned"
+    running = "running"
+    interrupted = "interrupted"
+    done = "done"
+    diverged = "diverged"
+    failed = "failed"
+    stale = "stale"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One planned trial. metrics are the newest that its status holds; times are seconds since the epoch.
+
+    other_code is None where nothing was begun, else whether the trainer's sources have changed since.
+    """
+
+    variant: str
+    seed: int
+    axes: Mapping[str, Any]
+    trial_id: str
+    path: Path
+    standing: Standing
+    step: int
+    steps: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reason: str | None = None
+    updated_at: float | None = None
+    other_code: bool | None = None
+
+    @property
+    def label(self) -> str:
+        """The variant with the values of the sweep's axes, as figures and tables name it."""
+        return ", ".join([self.variant, *(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.axes.items())])
+
+    @property
+    def name(self) -> str:
+        return f"{self.label}, seed {self.seed}"
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of training, at the trial's own pace so far; None before its first step."""
+        spent = self.metrics.get(keys.PERF_WALL_TIME)
+        return None if spent is None or self.step <= 0 else spent / self.step * (self.steps - self.step)
+
+
+def sweep_names(runs_dir: Path) -> list[str]:
+    """The sweeps that were submitted to a runs folder."""
+    return sorted(plan.parent.name for plan in runs_dir.glob(f"*/{PLAN_FILE}"))
+
+
+def read_ledger(sweep_dir: Path) -> list[Row]:
+    """Every trial of the newest plan, in its order; nothing where the sweep was never submitted."""
+    plan = read_plan(sweep_dir)
+    return [] if plan is None else fold(sweep_dir, plan["trials"])
+
+
+def fold(sweep_dir: Path, planned: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """The rows of a plan's entries; used before a plan is written, too."""
+    return [_row(sweep_dir, entry) for entry in planned]
+
+
+def _row(sweep_dir: Path, entry: Mapping[str, Any]) -> Row:
+    record = TrialRecord(sweep_dir / entry["directory"])
+    status = record.status()
+    other_code = _other_code(record)
+    return Row(
+        variant=entry["variant"],
+        seed=entry["seed"],
+        axes=entry["axes"],
+        trial_id=entry["trial_id"],
+        path=record.path,
+        standing=_standing(record, status, other_code),
+        step=status.step if status else 0,
+        steps=entry["steps"],
+        metrics=status.metrics if status else {},
+        reason=status.reason if status else None,
+        updated_at=status.updated_at if status else None,
+        other_code=other_code,
+    )
+
+
+def _other_code(record: TrialRecord) -> bool | None:
+    try:
+        return bool(record.environment().get("code_hash") != code_hash())
+    except FileNotFoundError:
+        return None
+
+
+def _standing(record: TrialRecord, status: Status | None, other_code: bool | None) -> Standing:
+    if status is None:  # a process killed between creating the folder and its first status has begun nothing
+        return Standing.planned
+    if status.state is State.running:
+        return Standing.running if owner_alive(status) else Standing.interrupted
+    if status.state.final and other_code:
+        return Standing.stale
+    return Standing(status.state.value)
+
+
+def owner_alive(status: Status) -> bool:
+    """Whether the process that wrote a status still runs.
+
+    On this host its process id must exist, not as a zombie, and have been there when the status was written: after a
+    restart of the machine the same number may belong to another program.
+    """
+    if status.host != socket.gethostname():
+        return time.time() - status.updated_at < REMOTE_SILENCE_S
+    try:
+        os.kill(status.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return _was_there(status.pid, status.updated_at)
+
+
+def _was_there(pid: int, moment: float) -> bool:
+    """By Linux's /proc; elsewhere an existing process id has to do."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+    except (FileNotFoundError, ProcessLookupError):
+        return not Path("/proc/uptime").exists()
+    state, started_ticks = fields[0], float(fields[19])
+    started_at = time.time() - uptime + started_ticks / os.sysconf("SC_CLK_TCK")
+    return state not in "ZX" and started_at <= moment + 1.0  # the two clocks agree to hundredths of a second

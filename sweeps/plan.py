@@ -1,0 +1,151 @@
+"""From a sweep file's content to its trials, and the plan that a submission leaves behind. Neither Ray nor torch.
+
+The trials are ordered seed by seed, so that a sweep which is stopped half-way has every variant of its first seeds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sweeps.spec import Scalar, SweepSpec
+from trainer.compose import compose, flatten
+from trainer.config import ConfigError, RunConfig
+from trainer.identity import base_hash, trial_id
+from trainer.record import TrialIdentity, read_json, write_json
+
+PLAN_FILE = "plan.json"
+_NOT_IN_A_FOLDER_NAME = re.compile(r"[^A-Za-z0-9_.+=-]")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep: who it is and its whole configuration."""
+
+    identity: TrialIdentity
+    config: RunConfig
+
+    @property
+    def directory(self) -> str:
+        """The folder's name under the sweep's; the id keeps two configurations under one label apart."""
+        return _NOT_IN_A_FOLDER_NAME.sub("_", f"{self.identity.run_name}-{self.identity.trial_id[:8]}")
+
+
+def expand(spec: SweepSpec, seeds: Iterable[int] | None = None) -> list[Trial]:
+    """Every trial of a sweep, for the file's seeds or for `seeds`.
+
+    Raises `ConfigError` for a configuration that is refused, naming the variant, and for two labels of one trial.
+    """
+    points = list(_points(spec))
+    wanted = spec.seeds if seeds is None else tuple(seeds)
+    trials = [_trial(spec, *point, seed) for seed in wanted for point in points]
+    seen: dict[str, Trial] = {}
+    for trial in trials:
+        first = seen.setdefault(trial.identity.trial_id, trial)
+        if first is not trial:
+            raise ConfigError(
+                f"{spec.source}: {first.identity.run_name} and {trial.identity.run_name} are the same trial "
+                "(equal configurations): remove one, or change what it overrides"
+            )
+    return trials
+
+
+def _points(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Scalar], RunConfig]]:
+    """Variant, axis values and configuration, for each combination of the two. Composing is slow: once, not per seed."""
+    for variant, overrides in spec.variants.items():
+        for values in itertools.product(*spec.axes.values()):
+            axes = dict(zip(spec.axes, values, strict=True))
+            written = [f"{key}={_as_override(value)}" for key, value in axes.items()]
+            try:
+                config = compose([f"scale={spec.scale}", *spec.overrides, *overrides, *written])
+                base_hash(config)  # refuses a model that does not exist
+            except ConfigError as error:
+                raise ConfigError(f"{spec.source}: variant {variant}: {error}") from error
+            yield variant, axes, _with_spec_settings(config, spec)
+
+
+def _with_spec_settings(config: RunConfig, spec: SweepSpec) -> RunConfig:
+    stop_at = {**config.trainer.stop_at, **spec.stop}
+    return replace(
+        config,
+        trainer=replace(config.trainer, stop_at=stop_at),
+        resources=replace(config.resources, **spec.resources),
+    )
+
+
+def _trial(spec: SweepSpec, variant: str, axes: dict[str, Scalar], config: RunConfig, seed: int) -> Trial:
+    seeded = replace(config, seed=seed)
+    return Trial(TrialIdentity(spec.name, variant, seed, trial_id(seeded), axes), seeded)
+
+
+def _as_override(value: Scalar) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def differences(trials: Sequence[Trial]) -> dict[str, dict[str, str]]:
+    """For each variant (and axes point), the configuration's keys that are not the same in all trials; seeds apart."""
+    first_seed = trials[0].identity.seed
+    rows = {
+        trial.identity.run_name.removesuffix(f"-seed{first_seed}"): flatten(trial.config)
+        for trial in trials
+        if trial.identity.seed == first_seed
+    }
+    names = sorted({key for row in rows.values() for key in row})
+    differing = [key for key in names if len({repr(row.get(key)) for row in rows.values()}) > 1]
+    return {label: {key: _as_override(row.get(key)) for key in differing} for label, row in rows.items()}
+
+
+# --- plan.json ----------------------------------------------------------------------------------------------------------
+
+
+def describe(spec: SweepSpec, trials: Sequence[Trial], code_hash: str) -> dict[str, Any]:
+    """What plan.json holds and what the sweep's MLflow run carries: the sweep, its trials, the code that ran them."""
+    return {
+        "name": spec.name,
+        "scale": spec.scale,
+        "overrides": list(spec.overrides),
+        "variants": {label: list(given) for label, given in spec.variants.items()},
+        "axes": {key: list(values) for key, values in spec.axes.items()},
+        "seeds": list(dict.fromkeys(trial.identity.seed for trial in trials)),
+        "added_seeds": sorted({trial.identity.seed for trial in trials} - set(spec.seeds)),
+        "submitted_at": time.time(),
+        "code_hash": code_hash,
+        "trials": [_entry(trial) for trial in trials],
+    }
+
+
+def _entry(trial: Trial) -> dict[str, Any]:
+    identity = trial.identity
+    return {
+        "variant": identity.variant,
+        "seed": identity.seed,
+        "axes": dict(identity.axes),
+        "trial_id": identity.trial_id,
+        "directory": trial.directory,
+        "steps": trial.config.trainer.steps,
+    }
+
+
+def write_plan(sweep_dir: Path, plan: Mapping[str, Any]) -> None:
+    write_json(sweep_dir / PLAN_FILE, plan)
+
+
+def read_plan(sweep_dir: Path) -> dict[str, Any] | None:
+    """The newest submission's plan, or None where the sweep was never submitted."""
+    try:
+        return read_json(sweep_dir / PLAN_FILE)
+    except FileNotFoundError:
+        return None
+
+
+def all_seeds(spec: SweepSpec, sweep_dir: Path, added: Sequence[int]) -> tuple[int, ...]:
+    """The file's seeds, those that earlier submissions added, and those that this one adds, each once."""
+    earlier = (read_plan(sweep_dir) or {}).get("added_seeds", [])
+    return tuple(dict.fromkeys([*spec.seeds, *earlier, *added]))

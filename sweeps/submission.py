@@ -1,0 +1,289 @@
+"""One submission of a sweep, in order: check, lock, settle what other code has left, plan, train bases, run, sum up."""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from rich.console import Console
+
+from sweeps.ledger import Row, Standing, fold
+from sweeps.plan import Trial, all_seeds, describe, expand, write_plan
+from sweeps.spec import SweepSpec
+from sweeps.stopping import StopRequest
+from sweeps.table import FINISHED, LiveView, PlainView, count_states, summary_table
+from trainer.config import ConfigError, RunConfig
+from trainer.identity import base_hash, code_hash
+from trainer.record import State, TrialRecord
+from trainer.tracking import Tracking, ensure_parent, finish_parent, mark_superseded, mirror_finished, prepare_store
+
+BASES = ".bases"
+SUPERSEDED = ".superseded"
+ORPHANS_WAIT_S = 30.0  # Ray ends the trials of a killed driver within a few seconds
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A sweep file with what the command line says about this run of it. uri is None for a sweep without MLflow."""
+
+    spec: SweepSpec
+    runs_dir: Path
+    uri: str | None
+    added_seeds: tuple[int, ...] = ()
+    address: str | None = None
+    concurrency: int | None = None
+    reuse_stale: bool = False
+
+    @property
+    def sweep_dir(self) -> Path:
+        return self.runs_dir / self.spec.name
+
+    def trials(self) -> list[Trial]:
+        return expand(self.spec, all_seeds(self.spec, self.sweep_dir, self.added_seeds))
+
+    def rows(self, trials: Sequence[Trial]) -> list[Row]:
+        """Where the trials stand now."""
+        return fold(self.sweep_dir, describe(self.spec, trials, code_hash())["trials"])
+
+    def has_to_run(self, row: Row) -> bool:
+        if row.standing is Standing.stale:
+            return not self.reuse_stale
+        return row.standing not in FINISHED
+
+
+def submit(submission: Submission, console: Console) -> int:
+    """Runs what is left of the sweep and returns the command's exit code: 0, 1 if a trial failed, 130 or 143 if stopped.
+
+    Raises `ConfigError` before anything is written for what is wrong with the sweep or the store.
+    """
+    trials = submission.trials()
+    if submission.uri is not None:
+        prepare_store(submission.uri)
+    stop = StopRequest(submission.sweep_dir, submission.spec.budget_s)
+    with _locked(submission.sweep_dir):
+        stop.clear()
+        stop.install()
+        try:
+            return _submit_locked(submission, trials, stop, console)
+        except KeyboardInterrupt:
+            if stop.signum is None:
+                raise
+            console.print("stopped: the same command continues from the last checkpoints")
+            return 128 + stop.signum
+        finally:
+            stop.clear()
+
+
+def _submit_locked(submission: Submission, trials: list[Trial], stop: StopRequest, console: Console) -> int:
+    rows = _without_orphans(submission, trials, console)
+    to_run = [trial for trial, row in zip(trials, rows, strict=True) if submission.has_to_run(row)]
+    tracking = _announce(submission, trials)
+    kept = len(trials) - len(to_run)
+    console.print(f"{submission.spec.name}: {len(trials)} trials, {kept} done before, {len(to_run)} to run", highlight=False)
+    _set_aside_other_code(submission, rows, console)
+    errors: dict[str, str] = {}
+    if to_run:
+        _train_bases([trial.config for trial in to_run], submission.runs_dir / BASES)
+        errors = _run(submission, trials, to_run, tracking, stop, console)
+    return _conclude(submission, trials, errors, tracking, stop, console)
+
+
+def _announce(submission: Submission, trials: Sequence[Trial]) -> Tracking | None:
+    """Writes the plan, and gives the sweep its run in MLflow."""
+    plan = describe(submission.spec, trials, code_hash())
+    write_plan(submission.sweep_dir, plan)
+    if submission.uri is None:
+        return None
+    return Tracking(submission.uri, ensure_parent(submission.uri, submission.spec.name, plan))
+
+
+def _run(
+    submission: Submission,
+    trials: Sequence[Trial],
+    to_run: Sequence[Trial],
+    tracking: Tracking | None,
+    stop: StopRequest,
+    console: Console,
+) -> dict[str, str]:
+    """Trains the trials under the display; returns errors by trial id."""
+    # Here, because looking at a sweep, or finding all of it done, should not wait for Ray.
+    from sweeps.trial import Job
+    from sweeps.tuner import run_jobs
+
+    jobs = [
+        Job(
+            config=trial.config,
+            identity=trial.identity,
+            path=(submission.sweep_dir / trial.directory).resolve(),
+            bases_dir=(submission.runs_dir / BASES).resolve(),
+            tracking=tracking,
+            stop_file=stop.file.resolve(),
+        )
+        for trial in to_run
+    ]
+    view_type = LiveView if console.is_terminal else PlainView
+    concurrency = submission.concurrency or submission.spec.concurrency
+    at_a_time = concurrency or max(1, int((os.cpu_count() or 1) / max(jobs[0].config.resources.cpus, 1e-9)))
+    with view_type(console, lambda: submission.rows(trials), submission.spec.name, at_a_time) as view:
+
+        def tick() -> None:
+            if stop.requested() and not told:
+                told.append(True)
+                view.notice("stopping: running trials finish their step and write a checkpoint")
+            view.tick()
+
+        told: list[bool] = []
+        errors = run_jobs(jobs, concurrency, submission.address, stop, tick)
+    return {to_run[index].identity.trial_id: error for index, error in errors.items()}
+
+
+def _conclude(
+    submission: Submission,
+    trials: Sequence[Trial],
+    errors: Mapping[str, str],
+    tracking: Tracking | None,
+    stop: StopRequest,
+    console: Console,
+) -> int:
+    """Tells how it ended: the summary, the failures with their logs, what is left and how to go on."""
+    rows = [_with_error(row, errors.get(row.trial_id)) for row in submission.rows(trials)]
+    if tracking is not None and tracking.parent_run_id is not None:
+        for row in rows:
+            if row.standing in FINISHED:  # some may have ended offline, or while the store was away
+                mirror_finished(tracking, TrialRecord(row.path))
+        finish_parent(tracking.uri, tracking.parent_run_id, {row.path.name: _state(row) for row in rows})
+    console.print(summary_table(rows, f"{submission.spec.name}: {count_states(rows)}"))
+    failed = [row for row in rows if row.standing is Standing.failed]
+    for row in failed:
+        console.print(f"failed: {row.name}: {row.reason}\n  log: {row.path / 'log.txt'}", style="red", soft_wrap=True)
+    left = sum(row.standing not in FINISHED for row in rows)
+    if stop.exit_code is not None:
+        console.print(f"stopped with {left} of {len(rows)} trials left: the same command continues", highlight=False)
+        return stop.exit_code
+    if stop.over_budget and left:
+        console.print(f"the budget is used up with {left} of {len(rows)} trials left: the same command continues")
+    elif not failed:
+        console.print(f"next: minrl figures {submission.spec.name}", highlight=False)
+    return 1 if failed else 0
+
+
+def _with_error(row: Row, error: str | None) -> Row:
+    """A process that died (out of memory, a crash) wrote no status: what Tune saw of it counts."""
+    if error is None or row.standing in FINISHED or row.standing is Standing.failed:
+        return row
+    return replace(row, standing=Standing.failed, reason=error)
+
+
+def _state(row: Row) -> State:
+    """In the terms of the trials' own statuses: what has not begun or not ended is interrupted."""
+    if row.standing is Standing.stale:
+        return State.done
+    return State(row.standing.value) if row.standing in (*FINISHED, Standing.failed) else State.interrupted
+
+
+# --- what earlier submissions have left ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _locked(sweep_dir: Path) -> Iterator[None]:
+    """One submission of a sweep at a time; the system lets go of the lock when its holder dies."""
+    sweep_dir.mkdir(parents=True, exist_ok=True)
+    with open(sweep_dir / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"{sweep_dir} is being run by another `minrl sweep`: wait for it, or stop it first") from None
+        yield
+
+
+def _without_orphans(submission: Submission, trials: Sequence[Trial], console: Console) -> list[Row]:
+    """Where the trials stand, once the processes that a killed driver may have left have ended."""
+    deadline = time.monotonic() + ORPHANS_WAIT_S
+    told = False
+    while True:
+        rows = submission.rows(trials)
+        running = [row for row in rows if row.standing is Standing.running]
+        if not running:
+            return rows
+        if time.monotonic() > deadline:
+            raise ConfigError(
+                f"{running[0].path} is still written by another process (see its status.json): stop that process first"
+            )
+        if not told:
+            console.print(f"waiting for {len(running)} trials of an earlier run to end", highlight=False)
+            told = True
+        time.sleep(0.5)
+
+
+def _set_aside_other_code(submission: Submission, rows: Sequence[Row], console: Console) -> None:
+    """What other code began or finished is kept, but out of the way: results of two codes are not one trial."""
+    if submission.reuse_stale:
+        return
+    changed = [row for row in rows if row.other_code]
+    for row in changed:
+        aside = _free_name(submission.sweep_dir / SUPERSEDED / f"{row.path.name}-{_old_code(row)}")
+        aside.parent.mkdir(exist_ok=True)
+        if submission.uri is not None:
+            mark_superseded(submission.uri, row.trial_id, submission.spec.name)
+        shutil.move(row.path, aside)
+    if changed:
+        console.print(
+            f"{len(changed)} trials of other code are run again; their records are in "
+            f"{submission.sweep_dir / SUPERSEDED} (--reuse-stale would have kept them)",
+            soft_wrap=True,
+        )
+
+
+def _old_code(row: Row) -> str:
+    return str(TrialRecord(row.path).environment().get("code_hash", "unknown"))[:8]
+
+
+def _free_name(path: Path) -> Path:
+    """`path`, or with the first free number behind it."""
+    names = (path if number == 1 else path.with_name(f"{path.name}.{number}") for number in range(1, 10_000))
+    return next(name for name in names if not name.exists())
+
+
+# --- bases ------------------------------------------------------------------------------------------------------------
+
+
+def _train_bases(configs: Sequence[RunConfig], bases_dir: Path) -> None:
+    """Trains each missing base once, before trials would wait for it, in a process of its own: the driver needs no torch."""
+    missing = {base_hash(config): config for config in configs if config.model.path is None}
+    for name, config in missing.items():
+        if (bases_dir / name).is_dir():
+            continue
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        process = multiprocessing.get_context("spawn").Process(target=_train_base, args=(config, bases_dir, sender))
+        process.start()
+        sender.close()
+        try:
+            refusal = receiver.recv()
+        except EOFError:
+            raise ConfigError("the process that trains the base model died: see what it printed above") from None
+        finally:
+            process.kill()  # ended already, unless this one is being stopped
+            process.join()
+        if refusal is not None:
+            raise ConfigError(refusal)
+
+
+def _train_base(config: RunConfig, bases_dir: Path, answer: Connection) -> None:
+    """Answers None, or why the configuration has no base."""
+    from trainer.base import ensure_base
+
+    try:
+        ensure_base(config, bases_dir, progress=sys.stdout.isatty())
+    except ConfigError as error:
+        answer.send(str(error))
+    else:
+        answer.send(None)

@@ -1,0 +1,150 @@
+"""Hands trials to Ray Tune: one process each, as many at a time as the resources allow.
+
+Tune only schedules. It keeps no state that a sweep needs: where each trial stands is in its directory, and an
+interrupted sweep is a fresh Tune run over the trials that are not done.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune import Callback, Stopper
+
+from sweeps.stopping import StopRequest
+from sweeps.trial import Job, SweepTrial
+from trainer.config import ConfigError
+
+ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
+OBJECT_STORE_BYTES = 128 * 2**20  # the jobs' configurations are all that goes through it
+
+
+def run_jobs(
+    jobs: Sequence[Job], concurrency: int | None, address: str | None, stop: StopRequest, on_tick: Callable[[], None]
+) -> dict[int, str]:
+    """Runs every job to its end, its failure, or the stop; returns the errors by the job's index.
+
+    on_tick is called several times a second. Raises `ConfigError` where a trial needs more than the machine has.
+    """
+    os.environ.update(ENVIRONMENT)
+    _connect(address)
+    try:
+        _check_resources(jobs)
+        stop.install()
+        watcher = _Watcher(stop, on_tick)
+        stop.trials_run = True
+        with tempfile.TemporaryDirectory(prefix="minrl-tune-", ignore_cleanup_errors=True) as scratch:
+            _tuner(jobs, concurrency, watcher, scratch).fit()
+        return watcher.errors
+    finally:
+        stop.trials_run = False
+        ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if address is None:
+        ray.init(
+            address="local",
+            num_cpus=os.cpu_count(),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            **quiet,
+        )
+        return
+    try:
+        ray.init(address=address, **quiet)
+    except (ConnectionError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"no Ray cluster answers at --address {address} ({reason}): start one with `ray start`") from None
+
+
+def _check_resources(jobs: Sequence[Job]) -> None:
+    """Tune would wait without a word for resources that nobody has."""
+    there = ray.cluster_resources()
+    for job in jobs:
+        needed = {"CPU": job.config.resources.cpus, "GPU": job.config.resources.gpus}
+        for kind, key in (("CPU", "cpus"), ("GPU", "gpus")):
+            if needed[kind] > there.get(kind, 0.0):
+                raise ConfigError(
+                    f"{job.identity.run_name} reserves resources.{key}={needed[kind]:g}, but Ray has "
+                    f"{there.get(kind, 0.0):g}: set resources: {{{key}: {there.get(kind, 0.0):g}}} in the sweep file"
+                )
+
+
+def _tuner(jobs: Sequence[Job], concurrency: int | None, watcher: _Watcher, scratch: str) -> tune.Tuner:
+    def resources(config: Mapping[str, Any]) -> dict[str, float]:
+        reserved = jobs[config["index"]].config.resources
+        return {"cpu": reserved.cpus, "gpu": reserved.gpus}
+
+    trainable = tune.with_resources(tune.with_parameters(SweepTrial, jobs=list(jobs)), resources)
+    return tune.Tuner(
+        trainable,
+        param_space={"index": tune.grid_search(list(range(len(jobs))))},
+        tune_config=tune.TuneConfig(max_concurrent_trials=concurrency, reuse_actors=False),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=scratch,
+            verbose=0,
+            stop=_StopWhenIdle(watcher),
+            callbacks=[watcher],
+            failure_config=tune.FailureConfig(max_failures=0),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+
+
+class _Watcher(Callback):  # type: ignore[misc]  # Ray ships no types
+    """Counts the trials that run, keeps their errors, and passes the driver's time on to the display."""
+
+    def __init__(self, stop: StopRequest, on_tick: Callable[[], None]) -> None:
+        self.stop = stop
+        self.errors: dict[int, str] = {}
+        self.running: set[int] = set()
+        self._on_tick = on_tick
+
+    def __reduce__(self) -> tuple[type[Callback], tuple[()]]:
+        """Tune pickles itself for a restore that is never made; a display cannot be pickled."""
+        return Callback, ()
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._on_tick()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.running.add(trial.config["index"])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.running.discard(trial.config["index"])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        index = trial.config["index"]
+        self.running.discard(index)
+        lines = [line for line in str(trial.get_error() or "").splitlines() if line.strip()]
+        self.errors[index] = lines[-1].strip() if lines else "its process ended without a word"
+
+
+class _StopWhenIdle(Stopper):  # type: ignore[misc]
+    """Once a stop is asked for, keeps Tune from starting more trials; those that run end by themselves, by the file."""
+
+    def __init__(self, watcher: _Watcher) -> None:
+        self._watcher = watcher
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._watcher.stop.requested() and not self._watcher.running
