@@ -17,7 +17,7 @@ MAY_IMPORT = {  # beside itself; a longer name allows only that module
     "trainer": (),
     "sweeps": ("trainer",),
     "analysis": ("trainer.config", "trainer.keys"),
-    "dashboards": ("analysis", "sweeps.ledger"),
+    "dashboards": ("analysis", "sweeps.ledger", "trainer.config"),
 }
 HEAVY = ("torch", "ray", "vllm", "transformers", "deepspeed", "mlflow", "pandas", "plotly", "hydra")
 LONGEST_FILE = 350

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
@@ -12,7 +10,6 @@ from transformers import PreTrainedModel
 from trainer.config import ConfigError, RunConfig
 from trainer.evaluate import accuracy
 from trainer.generators.transformers_generator import TransformersGenerator
-from trainer.identity import base_hash
 from trainer.model import load_policy, load_tokenizer
 from trainer.rollout import Group
 from trainer.seeds import derive
@@ -28,8 +25,6 @@ def check(model: str, config: RunConfig, k: int, problems: int | None, seed: int
     `model` is a folder in Hugging Face format or a hub's name. Raises `ConfigError` where there is none.
     """
     task = load_task(config.task)
-    if not Path(model).is_dir():  # from_pretrained would ask the hub for a minute before it said so
-        base_hash(replace(config, model=replace(config.model, path=model)))
     try:
         tokenizer, policy = load_tokenizer(model), load_policy(model, torch.float32)
     except OSError as error:

@@ -119,16 +119,22 @@ def evaluate_command(
     at temperature 1; pass@k the share of problems with a correct one. A run's
     folder brings its own task and lengths, unless settings are given.
     """
-    from rich.console import Console
+    from dataclasses import replace
 
-    from trainer.checkup import check
     from trainer.compose import compose
+    from trainer.identity import base_hash
     from trainer.record import TrialRecord
-    from trainer.reports import evaluation_table
 
     trial = TrialRecord(Path(model))
     config = trial.config() if trial.exists and not overrides else compose(overrides or [])
     folder = str(trial.path / "policy") if trial.exists else model
+    if not Path(folder).is_dir():  # refused here at once; from_pretrained would ask the hub for a minute first
+        base_hash(replace(config, model=replace(config.model, path=folder)))
+    from rich.console import Console
+
+    from trainer.checkup import check
+    from trainer.reports import evaluation_table
+
     rows = check(folder, config, k, problems, seed)
     Console().print(evaluation_table(rows, k, f"{model} on {config.task.name}"))
 
