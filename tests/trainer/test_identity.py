@@ -114,7 +114,7 @@ def test_a_toy_base_depends_on_model_and_task_alone() -> None:
         assert base_hash(compose([override])) != base_hash(CONFIG)
 
 
-@pytest.fixture()
+@pytest.fixture
 def model_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
@@ -136,7 +136,7 @@ def test_a_local_model_counts_by_its_contents_not_by_its_place(
     assert trial_id(first) != trial_id(second)
 
 
-@pytest.fixture()
+@pytest.fixture
 def fresh_caches() -> Iterator[Callable[[], None]]:
     """Contents are hashed once a process; a test that changes them asks for another look."""
     yield identity._folder_hash.cache_clear
