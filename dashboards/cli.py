@@ -44,6 +44,9 @@ def ui_command(
 ) -> None:
     """Open MLflow's own pages on the project's store: every run with its curves, parameters and files.
 
+    [bold]minrl ui[/]               the store of the runs in this directory
+    [bold]minrl ui --port 8000[/]   at another port than 5000
+
     Prints the address once the pages answer and serves them, to this machine only, until Ctrl-C.
     """
     console = Console()

@@ -41,6 +41,10 @@ def sweep_command(
 ) -> None:
     """Run a sweep file: every variant with every seed, each as one trial under Ray Tune.
 
+    [bold]minrl sweep quickstart[/]                     a sweep that ships
+    [bold]minrl sweep my_ablation.yaml --dry-run[/]     what would run, and what differs
+    [bold]minrl sweep paper_ablation --add-seeds 5-9[/] five seeds more
+
     Trials that are done are not run again, and interrupted ones go on from
     their checkpoint: after Ctrl-C, a crash or a used-up budget, give the same
     command again. A failed trial does not stop the others.
@@ -77,6 +81,9 @@ def status_command(
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Show what is planned, running, done or failed, from the trial folders alone.
+
+    [bold]minrl status[/]               every sweep, one line each
+    [bold]minrl status quickstart[/]    every trial of one sweep
 
     With a sweep's name, one line a trial; without, one line a sweep. Safe at any
     time, also while the sweep runs.
