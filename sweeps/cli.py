@@ -32,7 +32,7 @@ def sweep_command(
     runs_dir: RunsDir = Path("runs"),
     tracking_uri: Annotated[
         str | None,
-        typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow's store; a SQLite file in the runs folder unless given."),
+        typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow's store; by default a SQLite file in the runs folder."),
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Do without MLflow: the trial folders alone.")] = False,
     reuse_stale: Annotated[
@@ -92,7 +92,7 @@ def status_command(
     console = Console()
     names = sweep_names(runs_dir)
     if not names:
-        raise ConfigError(f"no sweep in {runs_dir}: start one with `minrl sweep quickstart`, or give another --runs-dir")
+        raise ConfigError(f"no sweep in {runs_dir}: run `minrl sweep quickstart`, or give another --runs-dir")
     if sweep is None:
         table = Table("sweep", "trials")
         for name in names:

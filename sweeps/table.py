@@ -88,7 +88,9 @@ def count_states(rows: Sequence[Row]) -> str:
 
 def time_left(rows: Sequence[Row], at_a_time: int) -> float | None:
     """Seconds until the sweep ends, at the mean pace of the trials so far; None before any has taken a step."""
-    paces = [row.metrics[keys.PERF_WALL_TIME] / row.step for row in rows if keys.PERF_WALL_TIME in row.metrics and row.step]
+    paces = [
+        row.metrics[keys.PERF_WALL_TIME] / row.step for row in rows if keys.PERF_WALL_TIME in row.metrics and row.step
+    ]
     if not paces:
         return None
     left = [row for row in rows if row.standing not in ENDED]

@@ -83,3 +83,9 @@ def minrl(tmp_path: Path) -> Callable[..., tuple[int, str]]:
 def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Starts `minrl` and returns the process."""
     return lambda *arguments: start_minrl(arguments, tmp_path)
+
+
+@pytest.fixture
+def second_long() -> list[str]:
+    """Overrides under which a base model and a trial take seconds."""
+    return list(SECOND_LONG)
