@@ -105,7 +105,9 @@ def status_command(
     console.print(trial_table(rows, f"{sweep}: {count_states(rows)}"))
     for row in rows:
         if row.standing is Standing.failed:
-            console.print(f"failed: {row.name}: {row.reason}\n  log: {row.path / 'log.txt'}", soft_wrap=True)
+            console.print(
+                f"failed: {row.name}: {row.reason}\n  log: {row.path / 'log.txt'}", markup=False, soft_wrap=True
+            )
 
 
 def _print_plan(submission: Submission, console: Console) -> None:

@@ -163,7 +163,12 @@ def _conclude(
     console.print(summary_table(rows, f"{submission.spec.name}: {count_states(rows)}"))
     failed = [row for row in rows if row.standing is Standing.failed]
     for row in failed:
-        console.print(f"failed: {row.name}: {row.reason}\n  log: {row.path / 'log.txt'}", style="red", soft_wrap=True)
+        console.print(
+            f"failed: {row.name}: {row.reason}\n  log: {row.path / 'log.txt'}",
+            style="red",
+            markup=False,
+            soft_wrap=True,
+        )
     left = sum(row.standing not in FINISHED for row in rows)
     if stop.exit_code is not None:
         console.print(f"stopped with {left} of {len(rows)} trials left: the same command continues", highlight=False)

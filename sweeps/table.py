@@ -157,7 +157,7 @@ class PlainView:
             self.notice(f"{self._title}: {count_states(rows)}" + (f", about {left} left" if left else ""))
 
     def notice(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _tell_ended(self, rows: Sequence[Row]) -> None:
         """A trial that failed in an earlier submission is told again once this one has run it."""
