@@ -20,7 +20,7 @@ from trainer.record import TrialRecord
 from trainer.store import default_uri
 
 STEPS = 60
-TIMEOUT_S = 300.0
+TIMEOUT_S = 600.0
 
 Minrl = Callable[..., tuple[int, str]]
 Start = Callable[..., subprocess.Popen[str]]
@@ -84,7 +84,7 @@ def _wait_for_steps(sweep_dir: Path, process: subprocess.Popen[str], steps: int 
         if any(row.step >= steps for row in read_ledger(sweep_dir)):
             return
         assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.02)
+        time.sleep(0.05)
     raise TimeoutError(f"no trial took {steps} steps")
 
 
