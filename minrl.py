@@ -1,4 +1,4 @@
-"""The front door: one command, `minrl`. Each package lends it commands; only the package of the command that runs is imported.
+"""The front door: one command, `minrl`. Each package lends it commands and is imported only when one of its own runs.
 
 What a user wrote wrong ends in one line on stderr and exit code 2, whatever command found it.
 """

@@ -59,7 +59,9 @@ def ui_command(
         console.print(f"MLflow shows {uri} at [bold]{address}[/bold] (Ctrl-C ends it)", soft_wrap=True)
         server.wait()
     if server.returncode not in (0, -signal.SIGTERM, -signal.SIGKILL):
-        raise ConfigError(f"MLflow's server ended by itself with exit code {server.returncode}: its lines above say why")
+        raise ConfigError(
+            f"MLflow's server ended by itself with exit code {server.returncode}: its lines above say why"
+        )
 
 
 def _check_store(uri: str) -> None:

@@ -10,6 +10,8 @@ import re
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -103,20 +105,21 @@ def _check_hub(name: str) -> None:
     missing = f"model.path={name!r} is neither a folder nor a model of the Hugging Face hub"
     if not _HUB_NAME.fullmatch(name):
         raise ConfigError(f"{missing}: give an existing folder, a hub name, or null for the toy base")
-    # Here, because most runs name no hub model and need not wait for this import.
-    import httpx
-    from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    # Imported here, because most runs name no hub model and need not wait for it.
+    from huggingface_hub import constants, get_token, try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(name, "config.json"), str):
         return
     try:
-        HfApi().model_info(name, timeout=_HUB_TIMEOUT_S)
-    except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
-        reason = "the hub knows no such model" if isinstance(error, HfHubHTTPError) else "the hub does not answer"
-        raise ConfigError(
-            f"{missing} ({reason}): give an existing folder, a hub name, or null for the toy base"
-        ) from None
+        if constants.HF_HUB_OFFLINE:
+            raise ConnectionError("offline")
+        headers = {"authorization": f"Bearer {token}"} if (token := get_token()) else {}
+        request = urllib.request.Request(f"{constants.ENDPOINT}/api/models/{name}", headers=headers)
+        urllib.request.urlopen(request, timeout=_HUB_TIMEOUT_S).close()
+    except OSError as error:
+        known = isinstance(error, urllib.error.HTTPError)
+        reason = "the hub knows no such model" if known else "the hub does not answer, and it is not in the cache"
+        raise ConfigError(f"{missing} ({reason}): give a folder, a hub name, or null for the toy base") from None
 
 
 # --- hashes ---------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -78,6 +79,19 @@ class Status:
     host: str
     reason: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def owner_alive(self) -> bool:
+        """Whether the process that wrote this still runs; of a process on another host nothing is known: True."""
+        if self.host != socket.gethostname():
+            return True
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # it is there, and another user's
+            return True
+        return True
 
 
 @dataclass(frozen=True)

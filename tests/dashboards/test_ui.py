@@ -16,9 +16,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from dashboards import cli
 from dashboards.cli import ui_command
 from trainer.config import ConfigError
-from trainer.tracking import default_uri, prepare_store
 
 COMMAND = "import typer; from dashboards.cli import ui_command; typer.run(ui_command)"
 
@@ -46,9 +46,9 @@ def _processes_naming(text: str) -> list[int]:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_the_store_and_leaves_nothing_behind_when_ended(tmp_path: Path, ending: signal.Signals) -> None:
-    uri = default_uri(tmp_path)
-    prepare_store(uri)
+def test_it_serves_the_store_and_leaves_nothing_behind_when_ended(
+    store_uri: str, tmp_path: Path, ending: signal.Signals
+) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND, "--runs-dir", str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -62,13 +62,13 @@ def test_it_serves_the_store_and_leaves_nothing_behind_when_ended(tmp_path: Path
         assert address, line
         with urllib.request.urlopen(address.group(0), timeout=10) as page:
             assert b"<title>MLflow" in page.read()
-        assert len(_processes_naming(uri)) >= 1
+        assert len(_processes_naming(store_uri)) >= 1
     finally:
         process.send_signal(ending)
         code = process.wait(timeout=30)
     assert code == 0
     time.sleep(0.2)
-    assert _processes_naming(uri) == []
+    assert _processes_naming(store_uri) == []
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", int(address.group(0).rsplit(":", 1)[1])))
@@ -81,8 +81,8 @@ def test_a_missing_store_is_named_with_what_to_run_first(tmp_path: Path) -> None
     assert not (tmp_path / "none").exists()
 
 
-def test_a_taken_port_is_refused_only_when_it_was_asked_for(tmp_path: Path) -> None:
-    prepare_store(default_uri(tmp_path))
+@pytest.mark.usefixtures("store_uri")
+def test_a_port_that_was_asked_for_and_is_taken_is_refused(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -90,6 +90,15 @@ def test_a_taken_port_is_refused_only_when_it_was_asked_for(tmp_path: Path) -> N
         result = CliRunner().invoke(_app(), ["--runs-dir", str(tmp_path), "--port", str(port)])
     assert isinstance(result.exception, ConfigError)
     assert f"port {port} is taken" in str(result.exception)
+
+
+def test_without_a_wish_the_next_free_port_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(cli, "DEFAULT_PORT", port)
+        assert cli._free_port(None) > port
 
 
 def test_a_store_that_is_a_server_has_pages_of_its_own() -> None:

@@ -1,8 +1,8 @@
 """Where problems come from. A task is a class whose constructor takes what `task.params` holds.
 
-A task is named in one of two ways: by its entry point in the group ``minrl.tasks`` (``task.name=arithmetic``), or, without
-installing anything, as ``module:Class`` of a module that Python can import or that lies in the current directory
-(``task.name=parity:Parity``). Imports without torch.
+A task is named in one of two ways: by its entry point in the group ``minrl.tasks`` (``task.name=arithmetic``), or,
+without installing anything, as ``module:Class`` of a module that Python can import or that lies in the current
+directory (``task.name=parity:Parity``). Imports without torch.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ class DemonstratedTask(Task, Protocol):
 
 
 def load_task(config: TaskConfig) -> Task:
-    """The task that `config` names, built with its parameters. Raises `ConfigError` for a name or parameters that it lacks."""
+    """The task that `config` names, built with its parameters.
+
+    Raises `ConfigError` for an unknown name, and for parameters that the task does not take or lacks.
+    """
     factory = _imported(config.name) if ":" in config.name else _installed(config.name)
     _check_parameters(config, factory)
     try:
@@ -79,7 +82,8 @@ def _imported(name: str) -> Any:
     except ModuleNotFoundError as error:
         raise ConfigError(f"task.name={name}: there is no module {error.name!r} here or on PYTHONPATH") from error
     if not hasattr(module, attribute):
-        raise ConfigError(f"task.name={name}: module {module_name!r} has no {attribute!r}{nearest(attribute, dir(module))}")
+        hint = nearest(attribute, dir(module))
+        raise ConfigError(f"task.name={name}: module {module_name!r} has no {attribute!r}{hint}")
     return getattr(module, attribute)
 
 

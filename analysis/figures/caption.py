@@ -1,0 +1,54 @@
+"""What stands below a figure: the sweep, its seeds, the commit, what the band is, and what is not finished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from analysis.curves import BAND
+from analysis.runs import Runs
+
+
+def caption(runs: Runs, *notes: str, band: bool = True) -> str:
+    """One paragraph, e.g. ``Sweep quickstart (scale tiny), mean over seeds 0-1, band: ...; commit 1a2b3c4.``"""
+    table = runs.runs
+    scales = " and ".join(sorted(set(table["scale"].dropna()))) or "not recorded"
+    return ". ".join([f"Sweep {runs.sweep} (scale {scales})", _seeds(runs, band), *notes, *_unfinished(runs), _commit(runs)]) + "."
+
+
+def _seeds(runs: Runs, band: bool) -> str:
+    by_point = {tuple(sorted(part)) for _, part in runs.runs.groupby("point")["seed"]}
+    everywhere = set.intersection(*map(set, by_point))
+    anywhere = sorted(set(runs.runs["seed"]))
+    if len(anywhere) == 1:
+        return f"One seed ({anywhere[0]})"
+    text = f"Mean over seeds {seed_range(anywhere)}" + (f", {BAND}" if band else "")
+    if len(everywhere) < len(anywhere):
+        text += "; not every variant has every seed"
+    return text
+
+
+def seed_range(seeds: Iterable[int]) -> str:
+    """``0–4, 7``: runs of consecutive seeds, shortened."""
+    spans: list[list[int]] = []
+    for seed in sorted(seeds):
+        if spans and seed == spans[-1][1] + 1:
+            spans[-1][1] = seed
+        else:
+            spans.append([seed, seed])
+    return ", ".join(str(low) if low == high else f"{low}–{high}" for low, high in spans)
+
+
+def _unfinished(runs: Runs) -> list[str]:
+    states = runs.runs["state"][runs.runs["state"] != "done"].value_counts()
+    if states.empty:
+        return []
+    told = ", ".join(f"{count} {state}" for state, count in states.items())
+    return [f"Of {len(runs.runs)} trials {told}: where one ends, the mean is over the others"]
+
+
+def _commit(runs: Runs) -> str:
+    commits = sorted(set(runs.runs["git_commit"].dropna().str[:7]))
+    if not commits:
+        return "Commit not recorded"
+    dirty = " (dirty)" if runs.runs["git_dirty"].any() else ""
+    return ("Commit " if len(commits) == 1 else "Commits ") + ", ".join(commits) + dirty
