@@ -16,6 +16,7 @@ from sweeps.plan import Trial, all_seeds, describe, expand, write_plan
 from sweeps.spec import SweepSpec
 from sweeps.stopping import StopRequest
 from sweeps.table import FINISHED, LiveView, PlainView, count_states, summary_table
+from trainer.config import ConfigError
 from trainer.identity import code_hash
 from trainer.record import State, TrialRecord
 from trainer.tracking import Tracking, ensure_parent, finish_parent, mirror_finished, prepare_store
@@ -58,6 +59,7 @@ def submit(submission: Submission, console: Console) -> int:
     Raises `ConfigError` before anything is written for what is wrong with the sweep or the store.
     """
     trials = submission.trials()
+    _check_cores(submission, trials)
     if submission.uri is not None:
         prepare_store(submission.uri)
     stop = StopRequest(submission.sweep_dir, submission.spec.budget_s)
@@ -73,6 +75,17 @@ def submit(submission: Submission, console: Console) -> int:
             return 128 + stop.signum
         finally:
             stop.clear()
+
+
+def _check_cores(submission: Submission, trials: Sequence[Trial]) -> None:
+    """What this machine can never give is said at once; what a cluster has, Ray tells later."""
+    cores = os.cpu_count() or 1
+    for trial in trials:
+        if submission.address is None and trial.config.resources.cpus > cores:
+            raise ConfigError(
+                f"{submission.spec.source}: {trial.identity.run_name} reserves resources.cpus="
+                f"{trial.config.resources.cpus:g}, but this machine has {cores}: set resources: {{cpus: {cores}}}"
+            )
 
 
 def _submit_locked(submission: Submission, trials: list[Trial], stop: StopRequest, console: Console) -> int:

@@ -48,6 +48,7 @@ FAULTS = {
     "overrides that are no list": ("[trainer.steps=4]", "trainer.steps=4", ["overrides must be a list"]),
     "the seed as an override": ("trainer.steps=4", "seed=4", ["seed=4", "seeds"]),
     "an unknown resource": ("seeds:", "resources: {cpu: 1}\nseeds:", ["'cpu'", "'cpus'"]),
+    "more cores than there are": ("seeds:", "resources: {cpus: 4096}\nseeds:", ["grpo-seed0", "resources.cpus=4096"]),
     "no concurrency": ("seeds:", "concurrency: 0\nseeds:", ["concurrency", "from 1 on"]),
     "an unknown metric": ("seeds:", "stop: {reward/acuracy: 0.9}\nseeds:", ["'reward/acuracy'", "'reward/accuracy'"]),
     "no budget": ("seeds:", "budget: {hours: 0}\nseeds:", ["budget must be above 0"]),
