@@ -32,7 +32,7 @@ def sweep_command(
     runs_dir: RunsDir = Path("runs"),
     tracking_uri: Annotated[
         str | None,
-        typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow's store; a SQLite file in the runs folder unless given."),
+        typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow's store; by default a SQLite file in the runs folder."),
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Do without MLflow: the trial folders alone.")] = False,
     reuse_stale: Annotated[
@@ -99,7 +99,7 @@ def status_command(
     console = Console()
     names = sweep_names(runs_dir)
     if not names:
-        raise ConfigError(f"no sweep in {runs_dir}: start one with `minrl sweep quickstart`, or give another --runs-dir")
+        raise ConfigError(f"no sweep in {runs_dir}: run `minrl sweep quickstart`, or give another --runs-dir")
     if sweep is None:
         table = Table("sweep", "trials")
         for name in names:
@@ -112,7 +112,9 @@ def status_command(
     console.print(trial_table(rows, f"{sweep}: {count_states(rows)}"))
     for row in rows:
         if row.standing is Standing.failed:
-            console.print(f"failed: {row.name}: {row.reason}\n  log: {row.path / 'log.txt'}", soft_wrap=True)
+            console.print(
+                f"failed: {row.name}: {row.reason}\n  log: {row.path / 'log.txt'}", markup=False, soft_wrap=True
+            )
 
 
 def _print_plan(submission: Submission, console: Console) -> None:
