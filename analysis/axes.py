@@ -26,7 +26,7 @@ class XAxis(StrEnum):
         }[self]
 
     @property
-    def title(self) -> str:
+    def label(self) -> str:
         """The axis title, with the unit."""
         return {
             XAxis.step: "training step",

@@ -14,7 +14,8 @@ from trainer.config import ConfigError
 def figures_command(
     sweep: Annotated[str, typer.Argument(help="A sweep's name, or its sweep file.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write to; by default figures/ in the sweep's own.", show_default=False)
+        Path | None,
+        typer.Option(help="Folder to write to; by default figures/ in the sweep's own.", show_default=False),
     ] = None,
     x: Annotated[
         XAxis, typer.Option("--x", help="What to draw against. Files of all but [bold]step[/] carry it in their names.")
@@ -27,7 +28,9 @@ def figures_command(
     tracking_uri: Annotated[
         str | None,
         typer.Option(
-            envvar="MLFLOW_TRACKING_URI", help="The MLflow store; by default mlflow.db in --runs-dir.", show_default=False
+            envvar="MLFLOW_TRACKING_URI",
+            help="The MLflow store; by default mlflow.db in --runs-dir.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -60,7 +63,9 @@ def figures_command(
     if png and not with_png:
         typer.echo(NO_BROWSER)
     if len(drawings) < len(FIGURES):
-        typer.echo("no overlay: it holds at most three curves; choose them with --variants, e.g. --variants raftpp,grpo")
+        typer.echo(
+            "no overlay: it holds at most three curves; choose them with --variants, e.g. --variants raftpp,grpo"
+        )
 
 
 def _sweep_name(sweep: str) -> str:

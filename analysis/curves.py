@@ -23,14 +23,16 @@ COLUMNS = ["point", "key", "x", "mean", "low", "high", "seeds"]
 def curves(runs: Runs, key: str, x: XAxis = XAxis.step, window: int = 1) -> pd.DataFrame:
     """One curve a point for metric `key`: columns point (str), key (str), x, mean, low, high (float), seeds (int).
 
-    `seeds` counts the runs behind a row: where a seed has ended early, or has not come so far, the mean is over the others.
-    `window` is the length of a running mean over logged values, taken on every seed's curve before averaging; it is
-    centred, so that curves keep their place in time, and shorter at both ends. Against anything but steps each seed's
-    curve is interpolated linearly on a common grid (`_on_grid`), because seeds do not pass the same number of tokens or
-    seconds. Empty where no run has logged `key`.
+    `seeds` counts the runs behind a row: where a seed has ended early, or has not come so far, the mean is over the
+    others. `window` is the length of a running mean over logged values, taken on every seed's curve before averaging;
+    it is centred, so that curves keep their place in time, and shorter at both ends. Against anything but steps each
+    seed's curve is interpolated linearly on a common grid (`_on_grid`), because seeds do not pass the same number of
+    tokens or seconds. Empty where no run has logged `key`.
     """
     chosen = runs.metrics[runs.metrics["key"] == key]
-    tables = [_summary(_seed_table(part, runs, x, window)).assign(point=point, key=key) for point, part in _parts(chosen)]
+    tables = [
+        _summary(_seed_table(part, runs, x, window)).assign(point=point, key=key) for point, part in _parts(chosen)
+    ]
     if not tables:
         return pd.DataFrame(columns=COLUMNS)
     return pd.concat(tables, ignore_index=True)[COLUMNS]
@@ -64,8 +66,8 @@ def _against(values: pd.Series[Any], runs: Runs, run_id: str, x: XAxis) -> pd.Se
 def _on_grid(by_run: dict[str, pd.Series[Any]]) -> pd.DataFrame:
     """Every run's curve on one grid, as many values as the longest curve has; NaN outside a run's own range.
 
-    The grid ends where the first of the longest runs ends: beyond it the mean would be over ever fewer seeds, and jump. A
-    run that has logged less (stopped, or still running) does not cut the others short.
+    The grid ends where the first of the longest runs ends: beyond it the mean would be over ever fewer seeds, and jump.
+    A run that has logged less (stopped, or still running) does not cut the others short.
     """
     by_run = {run_id: values for run_id, values in by_run.items() if len(values)}
     if not by_run:

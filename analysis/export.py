@@ -1,7 +1,7 @@
 """Writes figures: interactive HTML and the CSV behind it always, PNG where a Chrome or Chromium is found.
 
-The HTML files share one copy of plotly.js beside them and open without a network. Every file is rendered whole in memory
-and then put in place atomically, so an interrupted export leaves old files or new ones, never a part.
+The HTML files share one copy of plotly.js beside them and open without a network. Every file is rendered whole in
+memory and then put in place atomically, so an interrupted export leaves old files or new ones, never a part.
 """
 
 from __future__ import annotations

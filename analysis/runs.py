@@ -1,8 +1,8 @@
 """Reads the trials of one sweep from MLflow into two tidy frames. The only MLflow reader of the analysis.
 
-A history costs about 60 microseconds a point whatever the way of asking (measured on SQLite, MLflow 3.17: one call a run
-and key 11 s for 192,000 points, the store's own bulk query 12 s, threads no better), so a caller that needs ten metrics of
-forty says which.
+A history costs about 60 microseconds a point whatever the way of asking (measured on SQLite, MLflow 3.17: one call a
+run and key 11 s for 192,000 points, the store's own bulk query 12 s, threads no better), so a caller that needs ten
+metrics of forty says which.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Runs:
         value                         float64
         timestamp                     datetime64[ms, UTC]
 
-    A `point` is what one curve shows: a variant at one value of each axis, ``grpo`` or ``grpo, n=8``. `points` lists all
-    of the sweep, in order of first appearance in `runs`, also those that `select` has left out, so that a variant's
+    A `point` is what one curve shows: a variant at one value of each axis, ``grpo`` or ``grpo, n=8``. `points` lists
+    all of the sweep, in order of first appearance in `runs`, also those that `select` has left out, so that a variant's
     colour does not depend on its company. `axes` are the dotted names of the sweep's axes.
     """
 
@@ -91,8 +91,8 @@ class Runs:
 def load(uri: str, sweep: str, metric_keys: Sequence[str] = ALL_KEYS) -> Runs:
     """The trials of `sweep` in the store at `uri`, superseded ones left out.
 
-    `metric_keys` are shell patterns (``rollout/*``) of the metrics to read. Raises `ConfigError` where the store does not
-    answer, does not know the sweep (near names are offered), or holds no metric of it yet.
+    `metric_keys` are shell patterns (``rollout/*``) of the metrics to read. Raises `ConfigError` where the store does
+    not answer, does not know the sweep (near names are offered), or holds no metric of it yet.
     """
     from mlflow.exceptions import MlflowException
 
@@ -107,7 +107,7 @@ def load(uri: str, sweep: str, metric_keys: Sequence[str] = ALL_KEYS) -> Runs:
     except MlflowException as error:
         raise ConfigError(f"the MLflow store {uri} cannot be read: {str(error).splitlines()[0]}") from error
     if metrics.empty:
-        raise ConfigError(f"sweep {sweep!r} has {len(runs)} trials but no metric yet: see `minrl status {sweep}`")
+        raise ConfigError(f"sweep {sweep!r} has {_count(runs)} but no metric yet: see `minrl status {sweep}`")
     return Runs(sweep, runs, metrics, axes, tuple(dict.fromkeys(runs["point"])))
 
 
@@ -228,3 +228,7 @@ def _metric_table(
 def _near(word: str, known: Sequence[str]) -> str:
     best = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
     return f" (did you mean {' or '.join(repr(name) for name in best)}?)" if best else ""
+
+
+def _count(trials: pd.DataFrame) -> str:
+    return f"{len(trials)} trial" + ("s" if len(trials) != 1 else "")

@@ -44,6 +44,9 @@ def ui_command(
 ) -> None:
     """Open MLflow's own pages on the project's store: every run with its curves, parameters and files.
 
+    [bold]minrl ui[/]               the store of the runs in this directory
+    [bold]minrl ui --port 8000[/]   at another port than 5000
+
     Prints the address once the pages answer and serves them, to this machine only, until Ctrl-C.
     """
     console = Console()
@@ -59,7 +62,9 @@ def ui_command(
         console.print(f"MLflow shows {uri} at [bold]{address}[/bold] (Ctrl-C ends it)", soft_wrap=True)
         server.wait()
     if server.returncode not in (0, -signal.SIGTERM, -signal.SIGKILL):
-        raise ConfigError(f"MLflow's server ended by itself with exit code {server.returncode}: its lines above say why")
+        raise ConfigError(
+            f"MLflow's server ended by itself with exit code {server.returncode}: its lines above say why"
+        )
 
 
 def _check_store(uri: str) -> None:

@@ -32,7 +32,7 @@ def sweep_command(
     runs_dir: RunsDir = Path("runs"),
     tracking_uri: Annotated[
         str | None,
-        typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow's store; a SQLite file in the runs folder unless given."),
+        typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow's store; by default a SQLite file in the runs folder."),
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Do without MLflow: the trial folders alone.")] = False,
     reuse_stale: Annotated[
@@ -40,6 +40,10 @@ def sweep_command(
     ] = False,
 ) -> None:
     """Run a sweep file: every variant with every seed, each as one trial under Ray Tune.
+
+    [bold]minrl sweep quickstart[/]                     a sweep that ships
+    [bold]minrl sweep my_ablation.yaml --dry-run[/]     what would run, and what differs
+    [bold]minrl sweep paper_ablation --add-seeds 5-9[/] five seeds more
 
     Trials that are done are not run again, and interrupted ones go on from
     their checkpoint: after Ctrl-C, a crash or a used-up budget, give the same
@@ -78,6 +82,9 @@ def status_command(
 ) -> None:
     """Show what is planned, running, done or failed, from the trial folders alone.
 
+    [bold]minrl status[/]               every sweep, one line each
+    [bold]minrl status quickstart[/]    every trial of one sweep
+
     With a sweep's name, one line a trial; without, one line a sweep. Safe at any
     time, also while the sweep runs.
     """
@@ -92,7 +99,7 @@ def status_command(
     console = Console()
     names = sweep_names(runs_dir)
     if not names:
-        raise ConfigError(f"no sweep in {runs_dir}: start one with `minrl sweep quickstart`, or give another --runs-dir")
+        raise ConfigError(f"no sweep in {runs_dir}: run `minrl sweep quickstart`, or give another --runs-dir")
     if sweep is None:
         table = Table("sweep", "trials")
         for name in names:
@@ -105,7 +112,9 @@ def status_command(
     console.print(trial_table(rows, f"{sweep}: {count_states(rows)}"))
     for row in rows:
         if row.standing is Standing.failed:
-            console.print(f"failed: {row.name}: {row.reason}\n  log: {row.path / 'log.txt'}", soft_wrap=True)
+            console.print(
+                f"failed: {row.name}: {row.reason}\n  log: {row.path / 'log.txt'}", markup=False, soft_wrap=True
+            )
 
 
 def _print_plan(submission: Submission, console: Console) -> None:

@@ -56,7 +56,7 @@ def expand(spec: SweepSpec, seeds: Iterable[int] | None = None) -> list[Trial]:
 
 
 def _points(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Scalar], RunConfig]]:
-    """Variant, axis values and configuration, for each combination of the two. Composing is slow: once, not per seed."""
+    """Variant, axis values and configuration, for each combination of the two. Composing is slow: not once a seed."""
     for variant, overrides in spec.variants.items():
         for values in itertools.product(*spec.axes.values()):
             axes = dict(zip(spec.axes, values, strict=True))
@@ -102,7 +102,7 @@ def differences(trials: Sequence[Trial]) -> dict[str, dict[str, str]]:
     return {label: {key: _as_override(row.get(key)) for key in differing} for label, row in rows.items()}
 
 
-# --- plan.json ----------------------------------------------------------------------------------------------------------
+# --- plan.json ------------------------------------------------------------------------------------------------------
 
 
 def describe(spec: SweepSpec, trials: Sequence[Trial], code_hash: str) -> dict[str, Any]:

@@ -1,16 +1,16 @@
 """Reads a sweep file: what a user may write, checked and typed. Pure: neither Ray nor torch, and nothing is written.
 
-    name: paper_ablation
-    scale: tiny                       # tiny unless said otherwise
-    overrides: [trainer.steps=100]    # for every trial
-    variants:                         # label: overrides
-      grpo: [algorithm=grpo]
-    axes: {rollout.n: [4, 8]}         # optional cross product
-    seeds: [0, 1, 2]
-    resources: {cpus: 1, gpus: 0}     # optional, like all below
-    concurrency: 2                    # trials at a time; as many as the resources allow unless given
-    stop: {reward/accuracy: 0.95}     # ends a trial, as done, once the metric reaches the value
-    budget: {hours: 2}                # ends the sweep; the same command continues it
+name: paper_ablation
+scale: tiny                       # tiny unless said otherwise
+overrides: [trainer.steps=100]    # for every trial
+variants:                         # label: overrides
+  grpo: [algorithm=grpo]
+axes: {rollout.n: [4, 8]}         # optional cross product
+seeds: [0, 1, 2]
+resources: {cpus: 1, gpus: 0}     # optional, like all below
+concurrency: 2                    # trials at a time; as many as the resources allow unless given
+stop: {reward/accuracy: 0.95}     # ends a trial, as done, once the metric reaches the value
+budget: {hours: 2}                # ends the sweep; the same command continues it
 """
 
 from __future__ import annotations
@@ -219,7 +219,9 @@ def _concurrency(value: Any) -> int | None:
 def _stop(value: Any) -> dict[str, float]:
     logged = [name for name in vars(keys).values() if isinstance(name, str) and "/" in name]
     if value is not None and not isinstance(value, dict):
-        raise ConfigError(f"stop must map metrics to values, e.g. stop: {{{keys.REWARD_ACCURACY}: 0.95}}, not {value!r}")
+        raise ConfigError(
+            f"stop must map metrics to values, e.g. stop: {{{keys.REWARD_ACCURACY}: 0.95}}, not {value!r}"
+        )
     for metric, bound in (value or {}).items():
         if metric not in logged and not str(metric).startswith("val/"):
             raise ConfigError(f"stop: unknown metric {metric!r}{nearest(str(metric), logged)}")

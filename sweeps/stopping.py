@@ -13,8 +13,8 @@ STOP_FILE = ".stop"
 class StopRequest:
     """Asked once, trials finish their step and write a checkpoint; a second signal raises `KeyboardInterrupt` at once.
 
-    So does the first one while no trial runs (`trials_run` is False): there is nothing to wait for. A file rather than a
-    signal, because trials may run on other hosts; all that they share with the driver is the runs folder.
+    So does the first one while no trial runs (`trials_run` is False): there is nothing to wait for. A file rather than
+    a signal, because trials may run on other hosts; all that they share with the driver is the runs folder.
     """
 
     def __init__(self, sweep_dir: Path, budget_s: float | None) -> None:

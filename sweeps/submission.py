@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import fcntl
-import multiprocessing
 import os
-import shutil
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from rich.console import Console
 
+from sweeps.bases import train_bases
 from sweeps.ledger import Row, Standing, fold
+from sweeps.leftovers import SUPERSEDED, locked, set_aside, without_orphans
 from sweeps.plan import Trial, all_seeds, describe, expand, write_plan
 from sweeps.spec import SweepSpec
 from sweeps.stopping import StopRequest
 from sweeps.table import FINISHED, LiveView, PlainView, count_states, summary_table
-from trainer.config import ConfigError, RunConfig
-from trainer.identity import base_hash, code_hash
+from trainer.config import ConfigError
+from trainer.identity import code_hash
 from trainer.record import State, TrialRecord
-from trainer.tracking import Tracking, ensure_parent, finish_parent, mark_superseded, mirror_finished, prepare_store
+from trainer.tracking import Tracking, ensure_parent, finish_parent, mirror_finished, prepare_store
 
 BASES = ".bases"
-SUPERSEDED = ".superseded"
-ORPHANS_WAIT_S = 30.0  # Ray ends the trials of a killed driver within a few seconds
 
 
 @dataclass(frozen=True)
@@ -61,15 +54,16 @@ class Submission:
 
 
 def submit(submission: Submission, console: Console) -> int:
-    """Runs what is left of the sweep and returns the command's exit code: 0, 1 if a trial failed, 130 or 143 if stopped.
+    """Runs what is left of the sweep; returns the exit code: 0, 1 if a trial failed, 130 or 143 if stopped.
 
     Raises `ConfigError` before anything is written for what is wrong with the sweep or the store.
     """
     trials = submission.trials()
+    _check_cores(submission, trials)
     if submission.uri is not None:
         prepare_store(submission.uri)
     stop = StopRequest(submission.sweep_dir, submission.spec.budget_s)
-    with _locked(submission.sweep_dir):
+    with locked(submission.sweep_dir):
         stop.clear()
         stop.install()
         try:
@@ -83,16 +77,34 @@ def submit(submission: Submission, console: Console) -> int:
             stop.clear()
 
 
+def _check_cores(submission: Submission, trials: Sequence[Trial]) -> None:
+    """What this machine can never give is said at once; what a cluster has, Ray tells later."""
+    cores = os.cpu_count() or 1
+    for trial in trials:
+        if submission.address is None and trial.config.resources.cpus > cores:
+            raise ConfigError(
+                f"{submission.spec.source}: {trial.identity.run_name} reserves resources.cpus="
+                f"{trial.config.resources.cpus:g}, but this machine has {cores}: set resources: {{cpus: {cores}}}"
+            )
+
+
 def _submit_locked(submission: Submission, trials: list[Trial], stop: StopRequest, console: Console) -> int:
-    rows = _without_orphans(submission, trials, console)
+    rows = without_orphans(lambda: submission.rows(trials), console)
     to_run = [trial for trial, row in zip(trials, rows, strict=True) if submission.has_to_run(row)]
     tracking = _announce(submission, trials)
-    kept = len(trials) - len(to_run)
-    console.print(f"{submission.spec.name}: {len(trials)} trials, {kept} done before, {len(to_run)} to run", highlight=False)
-    _set_aside_other_code(submission, rows, console)
+    counted = f"{len(trials)} trials, {len(trials) - len(to_run)} done before, {len(to_run)} to run"
+    console.print(f"{submission.spec.name}: {counted}", highlight=False)
+    changed = [] if submission.reuse_stale else [row for row in rows if row.other_code]
+    if changed:
+        set_aside(changed, submission.spec.name, submission.uri)
+        console.print(
+            f"{len(changed)} trials of other code are run again; their records are in "
+            f"{submission.sweep_dir / SUPERSEDED} (--reuse-stale would have kept them)",
+            soft_wrap=True,
+        )
     errors: dict[str, str] = {}
     if to_run:
-        _train_bases([trial.config for trial in to_run], submission.runs_dir / BASES)
+        train_bases([trial.config for trial in to_run], submission.runs_dir / BASES)
         errors = _run(submission, trials, to_run, tracking, stop, console)
     return _conclude(submission, trials, errors, tracking, stop, console)
 
@@ -164,7 +176,12 @@ def _conclude(
     console.print(summary_table(rows, f"{submission.spec.name}: {count_states(rows)}"))
     failed = [row for row in rows if row.standing is Standing.failed]
     for row in failed:
-        console.print(f"failed: {row.name}: {row.reason}\n  log: {row.path / 'log.txt'}", style="red", soft_wrap=True)
+        console.print(
+            f"failed: {row.name}: {row.reason}\n  log: {row.path / 'log.txt'}",
+            style="red",
+            markup=False,
+            soft_wrap=True,
+        )
     left = sum(row.standing not in FINISHED for row in rows)
     if stop.exit_code is not None:
         console.print(f"stopped with {left} of {len(rows)} trials left: the same command continues", highlight=False)
@@ -188,102 +205,3 @@ def _state(row: Row) -> State:
     if row.standing is Standing.stale:
         return State.done
     return State(row.standing.value) if row.standing in (*FINISHED, Standing.failed) else State.interrupted
-
-
-# --- what earlier submissions have left ----------------------------------------------------------------------------------
-
-
-@contextmanager
-def _locked(sweep_dir: Path) -> Iterator[None]:
-    """One submission of a sweep at a time; the system lets go of the lock when its holder dies."""
-    sweep_dir.mkdir(parents=True, exist_ok=True)
-    with open(sweep_dir / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"{sweep_dir} is being run by another `minrl sweep`: wait for it, or stop it first") from None
-        yield
-
-
-def _without_orphans(submission: Submission, trials: Sequence[Trial], console: Console) -> list[Row]:
-    """Where the trials stand, once the processes that a killed driver may have left have ended."""
-    deadline = time.monotonic() + ORPHANS_WAIT_S
-    told = False
-    while True:
-        rows = submission.rows(trials)
-        running = [row for row in rows if row.standing is Standing.running]
-        if not running:
-            return rows
-        if time.monotonic() > deadline:
-            raise ConfigError(
-                f"{running[0].path} is still written by another process (see its status.json): stop that process first"
-            )
-        if not told:
-            console.print(f"waiting for {len(running)} trials of an earlier run to end", highlight=False)
-            told = True
-        time.sleep(0.5)
-
-
-def _set_aside_other_code(submission: Submission, rows: Sequence[Row], console: Console) -> None:
-    """What other code began or finished is kept, but out of the way: results of two codes are not one trial."""
-    if submission.reuse_stale:
-        return
-    changed = [row for row in rows if row.other_code]
-    for row in changed:
-        aside = _free_name(submission.sweep_dir / SUPERSEDED / f"{row.path.name}-{_old_code(row)}")
-        aside.parent.mkdir(exist_ok=True)
-        if submission.uri is not None:
-            mark_superseded(submission.uri, row.trial_id, submission.spec.name)
-        shutil.move(row.path, aside)
-    if changed:
-        console.print(
-            f"{len(changed)} trials of other code are run again; their records are in "
-            f"{submission.sweep_dir / SUPERSEDED} (--reuse-stale would have kept them)",
-            soft_wrap=True,
-        )
-
-
-def _old_code(row: Row) -> str:
-    return str(TrialRecord(row.path).environment().get("code_hash", "unknown"))[:8]
-
-
-def _free_name(path: Path) -> Path:
-    """`path`, or with the first free number behind it."""
-    names = (path if number == 1 else path.with_name(f"{path.name}.{number}") for number in range(1, 10_000))
-    return next(name for name in names if not name.exists())
-
-
-# --- bases ------------------------------------------------------------------------------------------------------------
-
-
-def _train_bases(configs: Sequence[RunConfig], bases_dir: Path) -> None:
-    """Trains each missing base once, before trials would wait for it, in a process of its own: the driver needs no torch."""
-    missing = {base_hash(config): config for config in configs if config.model.path is None}
-    for name, config in missing.items():
-        if (bases_dir / name).is_dir():
-            continue
-        receiver, sender = multiprocessing.Pipe(duplex=False)
-        process = multiprocessing.get_context("spawn").Process(target=_train_base, args=(config, bases_dir, sender))
-        process.start()
-        sender.close()
-        try:
-            refusal = receiver.recv()
-        except EOFError:
-            raise ConfigError("the process that trains the base model died: see what it printed above") from None
-        finally:
-            process.kill()  # ended already, unless this one is being stopped
-            process.join()
-        if refusal is not None:
-            raise ConfigError(refusal)
-
-
-def _train_base(config: RunConfig, bases_dir: Path, answer: Connection) -> None:
-    """Answers None, or why the configuration has no base."""
-    from trainer.base import ensure_base
-
-    try:
-        ensure_base(config, bases_dir, progress=sys.stdout.isatty())
-    except ConfigError as error:
-        answer.send(str(error))
-    else:
-        answer.send(None)

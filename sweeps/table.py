@@ -88,7 +88,9 @@ def count_states(rows: Sequence[Row]) -> str:
 
 def time_left(rows: Sequence[Row], at_a_time: int) -> float | None:
     """Seconds until the sweep ends, at the mean pace of the trials so far; None before any has taken a step."""
-    paces = [row.metrics[keys.PERF_WALL_TIME] / row.step for row in rows if keys.PERF_WALL_TIME in row.metrics and row.step]
+    paces = [
+        row.metrics[keys.PERF_WALL_TIME] / row.step for row in rows if keys.PERF_WALL_TIME in row.metrics and row.step
+    ]
     if not paces:
         return None
     left = [row for row in rows if row.standing not in ENDED]
@@ -155,7 +157,7 @@ class PlainView:
             self.notice(f"{self._title}: {count_states(rows)}" + (f", about {left} left" if left else ""))
 
     def notice(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _tell_ended(self, rows: Sequence[Row]) -> None:
         """A trial that failed in an earlier submission is told again once this one has run it."""

@@ -20,7 +20,7 @@ LOG_FILE = "log.txt"
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker process needs to know. stop_file is looked for before each step: where it exists, the trial stops."""
+    """What a worker process needs to know. stop_file is looked for before each step: once there, the trial stops."""
 
     config: RunConfig
     identity: TrialIdentity

@@ -70,7 +70,7 @@ def _connect(address: str | None) -> None:
         ray.init(address=address, **quiet)
     except (ConnectionError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"no Ray cluster answers at --address {address} ({reason}): start one with `ray start`") from None
+        raise ConfigError(f"no Ray cluster at --address {address} ({reason}): start one with `ray start`") from None
 
 
 def _check_resources(jobs: Sequence[Job]) -> None:

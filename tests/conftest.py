@@ -1,11 +1,57 @@
-"""What tests of several packages share."""
+"""Shared by all tests: a run that takes seconds, the command line as a user calls it, a store that is ready."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parent.parent
+
+Minrl = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def tiny_overrides() -> list[str]:
+    """A model of 4,000 parameters and 4 steps: the whole path of a run in seconds, and nothing is learned."""
+    return [
+        "model.hidden_size=16",
+        "model.num_layers=1",
+        "model.num_heads=2",
+        "model.intermediate_size=32",
+        "model.base.skill_steps=5",
+        "model.base.habit_steps=2",
+        "model.base.threads=1",
+        "rollout.prompts_per_step=8",
+        "trainer.steps=4",
+        "trainer.updates_per_step=2",
+        "evaluation.problems=16",
+        "task.params.train_problems=64",
+        "task.params.heldout_problems=32",
+    ]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Of a user whose current directory is `tmp_path`, with this checkout's packages."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MINRL_", "MLFLOW_"))}
+    return {**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "100"}
+
+
+@pytest.fixture
+def minrl(tmp_path: Path, environment: dict[str, str]) -> Minrl:
+    """Runs ``minrl <arguments>`` in `tmp_path`."""
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "minrl.py"), *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+
+    return call
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +64,7 @@ def initialised_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture()
+@pytest.fixture
 def store_uri(initialised_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A real SQLite store of the test's own at ``tmp_path / "mlflow.db"``, ready to be written to."""
     from trainer.store import default_uri, prepare_store

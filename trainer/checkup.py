@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
 from trainer.config import ConfigError, RunConfig
 from trainer.evaluate import accuracy
@@ -25,19 +25,20 @@ def check(model: str, config: RunConfig, k: int, problems: int | None, seed: int
     `model` is a folder in Hugging Face format or a hub's name. Raises `ConfigError` where there is none.
     """
     task = load_task(config.task)
-    if Path(model).is_absolute() and not Path(model).is_dir():
-        raise ConfigError(f"there is no model folder {model}: a run leaves its policy there when it is done")
     try:
         tokenizer, policy = load_tokenizer(model), load_policy(model, torch.float32)
     except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"no model at {model}: {reason}") from error
-    policy.to("cuda" if torch.cuda.is_available() else "cpu")
-    generator = TransformersGenerator(policy, tokenizer, config.rollout)
+        raise ConfigError(f"no model at {model}: {str(error).strip().splitlines()[0]}") from error
+    generator = TransformersGenerator(_on_device(policy), tokenizer, config.rollout)
     groups = verify(task, generator.sample(task.heldout()[:problems], k, derive(seed, "evaluate")))
     rows: dict[str, list[Group]] = {ALL: groups}
-    for group in groups:
+    for group in sorted(groups, key=lambda group: group.problem.split_set):
         rows.setdefault(f"set {group.problem.split_set}", []).append(group)
-    for group in groups:
+    for group in sorted(groups, key=lambda group: group.problem.difficulty):
         rows.setdefault(group.problem.difficulty, []).append(group)
     return {name: {"problems": len(members), **accuracy(members, k)} for name, members in rows.items()}
+
+
+def _on_device(policy: PreTrainedModel) -> PreTrainedModel:
+    policy.to(device="cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[call-arg]
+    return policy

@@ -40,7 +40,7 @@ def train_command(
     """Trains one policy in this process, without Ray, and shows a line a step.
 
     [bold]minrl train algorithm=grpo seed=1[/]
-    [bold]minrl train algorithm=reinforce algorithm.clip_ratio_high=0.28 trainer.steps=20[/]
+    [bold]minrl train algorithm=raftpp algorithm.clip_ratio_high=0.28[/]
     [bold]minrl train algorithm=released/raft --name raft_as_released[/]
 
     Settings are those of a sweep file: presets (algorithm, task, model, rollout,
@@ -54,8 +54,10 @@ def train_command(
     from trainer.config import ConfigError
     from trainer.identity import code_hash, trial_id
     from trainer.record import TrialIdentity, TrialRecord
+    from trainer.tasks import load_task
 
     config = compose(overrides or [])
+    load_task(config.task)  # refuses what it cannot make sense of before anything is written
     identity = TrialIdentity(SWEEP, name or _algorithm_name(overrides or []), config.seed, trial_id(config))
     record = TrialRecord(runs_dir / SWEEP / f"{identity.run_name}-{identity.trial_id[:8]}")
     status = record.status()
@@ -117,16 +119,22 @@ def evaluate_command(
     at temperature 1; pass@k the share of problems with a correct one. A run's
     folder brings its own task and lengths, unless settings are given.
     """
-    from rich.console import Console
+    from dataclasses import replace
 
-    from trainer.checkup import check
     from trainer.compose import compose
+    from trainer.identity import base_hash
     from trainer.record import TrialRecord
-    from trainer.reports import evaluation_table
 
     trial = TrialRecord(Path(model))
     config = trial.config() if trial.exists and not overrides else compose(overrides or [])
     folder = str(trial.path / "policy") if trial.exists else model
+    if not Path(folder).is_dir():  # refused here at once; from_pretrained would ask the hub for a minute first
+        base_hash(replace(config, model=replace(config.model, path=folder)))
+    from rich.console import Console
+
+    from trainer.checkup import check
+    from trainer.reports import evaluation_table
+
     rows = check(folder, config, k, problems, seed)
     Console().print(evaluation_table(rows, k, f"{model} on {config.task.name}"))
 

@@ -43,7 +43,7 @@ def compose(overrides: Sequence[str]) -> RunConfig:
     store.store(name="run_config", node=RunConfig)
     try:
         with initialize_config_dir(str(CONF_DIR), version_base="1.3", job_name="minrl"):
-            composed = hydra_compose("config", list(overrides))
+            composed = hydra_compose("config", [_may_add(override) for override in overrides])
         config = cast(RunConfig, OmegaConf.to_object(composed))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_line(error)) from error
@@ -88,6 +88,11 @@ def _check_key(override: str) -> None:
         _check_preset(key, override.split("=", 1)[1])
     elif not key.startswith(FREE_FORM) and key not in _leaf_keys(RunConfig):
         raise ConfigError(f"unknown key {key!r}{nearest(key, [*GROUPS, *_leaf_keys(RunConfig)])}")
+
+
+def _may_add(override: str) -> str:
+    """Hydra asks for a prefix where a key is new; in a free-form dictionary any key may be. Its reader checks them."""
+    return f"++{override}" if override.startswith(FREE_FORM) else override
 
 
 def _check_preset(group: str, name: str) -> None:

@@ -106,15 +106,15 @@ def _check_hub(name: str) -> None:
     if not _HUB_NAME.fullmatch(name):
         raise ConfigError(f"{missing}: give an existing folder, a hub name, or null for the toy base")
     # Imported here, because most runs name no hub model and need not wait for it.
-    from huggingface_hub import constants, try_to_load_from_cache
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub import constants, get_token, try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(name, "config.json"), str):
         return
     try:
         if constants.HF_HUB_OFFLINE:
             raise ConnectionError("offline")
-        request = urllib.request.Request(f"{constants.ENDPOINT}/api/models/{name}", headers=build_hf_headers())
+        headers = {"authorization": f"Bearer {token}"} if (token := get_token()) else {}
+        request = urllib.request.Request(f"{constants.ENDPOINT}/api/models/{name}", headers=headers)
         urllib.request.urlopen(request, timeout=_HUB_TIMEOUT_S).close()
     except OSError as error:
         known = isinstance(error, urllib.error.HTTPError)

@@ -49,12 +49,14 @@ RUN_STATUS = {
 }
 
 
-def mirror_finished(tracking: Tracking, record: TrialRecord) -> None:
-    """Mirrors a trial that ended while the store was away, or offline; nothing to do where the store has it all."""
+def mirror_finished(tracking: Tracking, record: TrialRecord) -> bool:
+    """Mirrors a trial that ended while the store was away, or offline, and says whether the store has all of it now."""
     status, mark = record.status(), read_mark(record.path)
     if status is None or (mark.get("complete") and mark.get("uri") == public(tracking.uri)):
-        return
-    Mirror(tracking, record).finish(status.state, status.reason)
+        return True
+    mirror = Mirror(tracking, record)
+    mirror.finish(status.state, status.reason)
+    return not mirror.behind
 
 
 class Mirror:

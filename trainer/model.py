@@ -18,8 +18,12 @@ from transformers import (
     Qwen2Config,
 )
 
+from transformers.utils import logging as transformers_logging
+
 if TYPE_CHECKING:
     from trainer.config import ModelConfig
+
+transformers_logging.disable_progress_bar()  # a bar for loading 38 tensors says nothing and clutters every log
 
 PAD, EOS = "<pad>", "<eos>"
 CHARACTERS = string.digits + string.ascii_letters + string.punctuation + " \n"

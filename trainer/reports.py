@@ -9,7 +9,7 @@ from rich.table import Table
 
 from trainer import keys
 
-HEADINGS = {"problems": "problems", "all_wrong_frac": "all wrong", "mixed_frac": "mixed", "all_correct_frac": "all correct"}
+HEADINGS = {"all_wrong_frac": "all wrong", "mixed_frac": "mixed", "all_correct_frac": "all correct"}
 
 
 def base_table(report: Mapping[str, Any]) -> Table:

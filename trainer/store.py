@@ -146,7 +146,7 @@ def one_line(error: Exception) -> str:
 
 def _check_scheme(uri: str) -> None:
     scheme, mark, _ = uri.partition("://")
-    if scheme in ("http", "https") and mark or scheme.split("+")[0] in DATABASES and mark:
+    if mark and (scheme in ("http", "https") or scheme.split("+")[0] in DATABASES):
         return
     if scheme == "file" or (not mark and ":" not in uri):
         raise ConfigError(f"tracking URI {uri!r} names MLflow's file store, which it no longer supports: {UNDERSTOOD}")

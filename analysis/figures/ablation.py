@@ -6,10 +6,8 @@ from dataclasses import replace
 
 from analysis.axes import XAxis
 from analysis.figures.canvas import Drawing
-from analysis.figures.panels import ACCURACY, ENTROPY, KL, MEASURED_ON, curve_panels
+from analysis.figures.panels import ACCURACY, ENTROPY, KL, MEASURED_ON, SMOOTHED, SMOOTHING, curve_panels
 from analysis.runs import Runs
-
-WINDOW = 5
 
 # The paper's reward axis is (1 + mean of the -1/+1 reward) / 2, which is the share correct.
 REWARD = replace(ACCURACY, title="Reward (training accuracy)")
@@ -17,5 +15,4 @@ REWARD = replace(ACCURACY, title="Reward (training accuracy)")
 
 def ablation(runs: Runs, x: XAxis) -> Drawing:
     """Three panels against `x`. Smoothed, because seven raw curves a panel cannot be followed; the caption says so."""
-    smoothing = f"Every seed's curve is a centred running mean over {WINDOW} steps"
-    return curve_panels("ablation", runs, x, [REWARD, KL, ENTROPY], 3, [smoothing, MEASURED_ON], WINDOW)
+    return curve_panels("ablation", runs, x, [REWARD, KL, ENTROPY], 3, [SMOOTHED, MEASURED_ON], SMOOTHING)

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from analysis.figures.style import FAINT_INK, FONT, GRID, INK, Look
 
 WIDTH = 1080  # pixels: two columns of a page at twice the resolution, or a laptop's window
-_LEFT, _LEGEND_ROW, _CAPTION_ROW = 66, 24, 19
+_LEFT, _LEGEND_ROW, _CAPTION_ROW, _ROW_GAP = 66, 21, 18, 62
 
 
 @dataclass(frozen=True)
@@ -40,59 +40,53 @@ def sheet(
     `right` is the right margin in pixels; `grid` goes to plotly's make_subplots.
     """
     rows = math.ceil(len(titles) / columns)
-    lines = textwrap.wrap(caption, 165)
-    top = 44 + _LEGEND_ROW * _legend_rows(entries)
-    bottom = 58 + _CAPTION_ROW * len(lines)
-    gap = 74 / (rows * panel_height + 74 * (rows - 1)) if rows > 1 else 0.0
-    spacing = {"vertical_spacing": gap, "horizontal_spacing": 0.075 if columns < 4 else 0.035}
+    lines = textwrap.wrap(caption, 172)
+    top = 40 + _LEGEND_ROW * _legend_rows(entries)
+    bottom = 64 + _CAPTION_ROW * len(lines)
+    inner = rows * panel_height + _ROW_GAP * (rows - 1)
+    spacing = {"vertical_spacing": _ROW_GAP / inner, "horizontal_spacing": 0.075 if columns < 4 else 0.03}
     figure = make_subplots(rows, columns, subplot_titles=[f"<b>{title}</b>" for title in titles], **(spacing | grid))
-    figure.update_annotations(font_size=14, yshift=4)
+    figure.update_annotations(font_size=14 if columns < 4 else 12.5, yshift=3)
     figure.update_layout(
         template="none",
         width=WIDTH,
-        height=top + bottom + rows * panel_height + 74 * (rows - 1),
+        height=top + inner + bottom,
         margin={"l": _LEFT, "r": right, "t": top, "b": bottom},
         font={"family": FONT, "size": 13, "color": INK},
         hovermode="x unified",
-        legend={
-            "orientation": "h",
-            "yref": "container",
-            "yanchor": "top",
-            "y": 1 - 6 / (top + bottom + rows * panel_height + 74 * (rows - 1)),
-            "x": 0,
-            "entrywidth": _entry_width(entries),
-            "font_size": 13,
-        },
+        legend=_legend(entries, top + inner + bottom),
     )
-    axis = {"gridcolor": GRID, "linecolor": INK, "ticks": "outside", "tickcolor": INK, "ticklen": 4, "zeroline": False}
-    figure.update_xaxes(**axis, showgrid=False)
-    figure.update_yaxes(**axis, nticks=6)
-    figure.add_annotation(
-        text="<br>".join(lines),
-        showarrow=False,
-        align="left",
-        xref="paper",
-        yref="paper",
-        x=0,
-        y=0,
-        xshift=-_LEFT + 12,
-        yshift=-48,
-        xanchor="left",
-        yanchor="top",
-        font={"size": 12, "color": FAINT_INK},
-    )
+    axis = {"linecolor": INK, "ticks": "outside", "tickcolor": INK, "ticklen": 4, "zeroline": False}
+    figure.update_xaxes(**axis, showgrid=False, title_font_size=13, title_standoff=8, matches="x")
+    figure.update_yaxes(**axis, gridcolor=GRID, title_font_size=13, title_standoff=6, nticks=6)
+    below = {"xref": "paper", "yref": "paper", "x": 0, "y": 0, "xanchor": "left", "yanchor": "top", "showarrow": False}
+    font = {"size": 12, "color": FAINT_INK}
+    figure.add_annotation(text="<br>".join(lines), align="left", xshift=12 - _LEFT, yshift=-54, font=font, **below)
     return figure
 
 
-def add_legend(figure: go.Figure, looks: Mapping[str, Look], dash: str | None = None) -> None:
+def finish_x(figure: go.Figure, data: pd.DataFrame, panels: int, columns: int, title: str) -> None:
+    """One range of x from zero for all panels, and its title below the last panel of each column only."""
+    figure.update_xaxes(range=[0, 1.01 * data["x"].max()])
+    for place in range(max(0, panels - columns), panels):
+        figure.update_xaxes(title_text=title, showticklabels=True, row=place // columns + 1, col=place % columns + 1)
+
+
+def _legend(entries: Sequence[str], height: int) -> dict[str, object]:
+    place = {"orientation": "h", "yref": "container", "yanchor": "top", "y": 1 - 8 / height, "x": 0}
+    return place | {"entrywidth": _entry_width(entries), "tracegroupgap": 0, "font_size": 12.5}
+
+
+def add_legend(figure: go.Figure, looks: Mapping[str, Look], dash: str | None = None, areas: bool = False) -> None:
     """Legend entries of their own, so that each is there once however many panels show it; a click hides a point."""
     for point, look in looks.items():
         figure.add_trace(
             go.Scatter(
                 x=[None],
                 y=[None],
-                mode="lines",
-                line={"color": look.colour, "dash": dash or look.dash, "width": 2.6},
+                mode="markers" if areas else "lines",
+                line={"color": look.colour, "dash": dash or look.dash, "width": 2.4},
+                marker={"symbol": "square", "size": 13, "color": look.colour},
                 name=look.name,
                 legendgroup=point,
                 hoverinfo="skip",
@@ -101,9 +95,9 @@ def add_legend(figure: go.Figure, looks: Mapping[str, Look], dash: str | None = 
 
 
 def _entry_width(entries: Sequence[str]) -> int:
-    return 14 + round(6.9 * max(map(len, entries), default=0))
+    return 8 + round(6.1 * max(map(len, entries), default=0))
 
 
 def _legend_rows(entries: Sequence[str]) -> int:
-    per_row = max(1, (WIDTH - _LEFT) // (_entry_width(entries) + 44))
+    per_row = max(1, (WIDTH - _LEFT) // (_entry_width(entries) + 42))
     return math.ceil(len(entries) / per_row)

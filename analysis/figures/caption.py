@@ -12,7 +12,12 @@ def caption(runs: Runs, *notes: str, band: bool = True) -> str:
     """One paragraph, e.g. ``Sweep quickstart (scale tiny), mean over seeds 0-1, band: ...; commit 1a2b3c4.``"""
     table = runs.runs
     scales = " and ".join(sorted(set(table["scale"].dropna()))) or "not recorded"
-    return ". ".join([f"Sweep {runs.sweep} (scale {scales})", _seeds(runs, band), *notes, *_unfinished(runs), _commit(runs)]) + "."
+    return (
+        ". ".join(
+            [f"Sweep {runs.sweep} (scale {scales})", _seeds(runs, band), *notes, *_unfinished(runs), _commit(runs)]
+        )
+        + "."
+    )
 
 
 def _seeds(runs: Runs, band: bool) -> str:
@@ -28,14 +33,14 @@ def _seeds(runs: Runs, band: bool) -> str:
 
 
 def seed_range(seeds: Iterable[int]) -> str:
-    """``0–4, 7``: runs of consecutive seeds, shortened."""
+    """``0-4, 7``: runs of consecutive seeds, shortened."""
     spans: list[list[int]] = []
     for seed in sorted(seeds):
         if spans and seed == spans[-1][1] + 1:
             spans[-1][1] = seed
         else:
             spans.append([seed, seed])
-    return ", ".join(str(low) if low == high else f"{low}–{high}" for low, high in spans)
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
 
 
 def _unfinished(runs: Runs) -> list[str]:

@@ -7,12 +7,14 @@ import plotly.graph_objects as go
 
 from analysis.axes import XAxis
 from analysis.curves import curves
-from analysis.figures.canvas import Drawing, add_legend, sheet
+from analysis.figures.canvas import Drawing, add_legend, finish_x, sheet
 from analysis.figures.caption import caption
 from analysis.figures.panels import drawn_looks
 from analysis.figures.style import BLUE, ORANGE, SKY, Look
 from analysis.runs import Runs
 from trainer import keys
+
+MOST_COLUMNS = 4
 
 # From the bottom up. Mixed groups, the only ones that say which answer was better, are the light layer between.
 LAYERS = {
@@ -25,27 +27,32 @@ LAYERS = {
 def composition(runs: Runs, x: XAxis) -> Drawing:
     """One panel a point, stacked shares of groups; they add up to 1. Means over seeds, no band: layers have none."""
     drawn = drawn_looks(runs)
-    columns = min(len(drawn), 4 if len(drawn) != 3 else 3)
+    columns = _columns(runs)
     entries = [look.name for look in LAYERS.values()]
     note = "A group is the responses to one prompt"
-    figure = sheet(
-        [look.name for look in drawn.values()], columns, 190, entries, caption(runs, note, band=False), shared_yaxes=True
-    )
+    titles = [look.name for look in drawn.values()]
+    figure = sheet(titles, columns, 190, entries, caption(runs, note, band=False), shared_yaxes=True)
     data = pd.concat([curves(runs, key, x) for key in LAYERS], ignore_index=True)
     for place, point in enumerate(drawn):
         row, column = place // columns + 1, place % columns + 1
         for key, layer in LAYERS.items():
             part = data[(data["point"] == point) & (data["key"] == key)]
-            figure.add_trace(_area(part, layer, f"{place}"), row, column)
+            figure.add_trace(_area(part, layer, key, f"{place}"), row, column)
         if column == 1:
             figure.update_yaxes(title_text="share of groups", row=row, col=column)
     figure.update_yaxes(range=[0, 1], showgrid=False)
-    figure.update_xaxes(title_text=x.title)
-    add_legend(figure, LAYERS)
+    finish_x(figure, data, len(drawn), columns, x.label)
+    add_legend(figure, LAYERS, areas=True)
     return Drawing("group_composition", figure, data)
 
 
-def _area(part: pd.DataFrame, layer: Look, stack: str) -> go.Scatter:
+def _columns(runs: Runs) -> int:
+    """A row a variant where the sweep has a few values of its axes, else up to four panels a row."""
+    places = len(runs.drawn) // runs.runs["variant"].nunique()
+    return places if 2 <= places <= MOST_COLUMNS else min(len(runs.drawn), MOST_COLUMNS)
+
+
+def _area(part: pd.DataFrame, layer: Look, key: str, stack: str) -> go.Scatter:
     return go.Scatter(
         x=part["x"],
         y=part["mean"],
@@ -54,6 +61,7 @@ def _area(part: pd.DataFrame, layer: Look, stack: str) -> go.Scatter:
         line={"width": 0.8, "color": "white"},
         fillcolor=layer.colour,
         name=layer.name,
+        legendgroup=key,
         showlegend=False,
         hovertemplate="%{y:.3f}",
     )

@@ -6,7 +6,7 @@ import re
 
 from analysis.axes import XAxis
 from analysis.figures.canvas import Drawing
-from analysis.figures.panels import ACCURACY, ENTROPY, KL, MEASURED_ON, Panel, curve_panels
+from analysis.figures.panels import ACCURACY, ENTROPY, KL, MEASURED_ON, SHARE, Panel, curve_panels
 from analysis.runs import Runs
 from trainer import keys
 
@@ -26,4 +26,4 @@ def _held_out(runs: Runs) -> Panel | None:
     if not found:
         return None
     k = max(found)
-    return Panel(found[k], f"Held-out accuracy (average@{k})", "share correct", markers=True)
+    return Panel(found[k], f"Held-out accuracy (average@{k})", SHARE, markers=True)

@@ -1,4 +1,4 @@
-"""The form of the paper's figure 3: accuracy (solid, left) with entropy or KL (dotted, right) for two or three variants."""
+"""The form of the paper's figure 3: accuracy (solid, left axis) with entropy or KL (dotted, right axis)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 
 from analysis.axes import XAxis
 from analysis.curves import curves
-from analysis.figures.canvas import Drawing, add_legend, sheet
+from analysis.figures.canvas import Drawing, add_legend, finish_x, sheet
 from analysis.figures.caption import caption
-from analysis.figures.panels import ACCURACY, ENTROPY, KL, MEASURED_ON, curve_line, drawn_looks
+from analysis.figures.panels import ACCURACY, ENTROPY, KL, SMOOTHED, SMOOTHING, curve_line, drawn_looks
 from analysis.figures.style import Look
 from analysis.runs import Runs
 
@@ -21,7 +21,10 @@ _DASH = "dot"
 
 
 def overlay(runs: Runs, x: XAxis) -> Drawing | None:
-    """Two panels against `x`. Of more than three points, RAFT++ and GRPO are drawn, the paper's pair; None without them."""
+    """Two panels against `x`. Of more than three points only RAFT++ and GRPO are drawn, the paper's pair.
+
+    None where there are more than three and that pair is not among them, or has itself more (a sweep with axes).
+    """
     if len(runs.drawn) > MOST:
         pair = [variant for variant in PAPER_PAIR if variant in set(runs.runs["variant"])]
         if len(pair) < len(PAPER_PAIR):
@@ -34,21 +37,23 @@ def overlay(runs: Runs, x: XAxis) -> Drawing | None:
     second = {"specs": [[{"secondary_y": True}, {"secondary_y": True}]], "horizontal_spacing": 0.17}
     titles = ["Accuracy and entropy", "Accuracy and KL to the base"]
     entries = [look.name for look in drawn.values()]
-    figure = sheet(titles, 2, 310, entries, caption(runs, note, MEASURED_ON, band=False), right=66, **second)
-    accuracy = curves(runs, ACCURACY.key, x)
+    figure = sheet(titles, 2, 310, entries, caption(runs, note, SMOOTHED, band=False), right=66, **second)
+    accuracy = curves(runs, ACCURACY.key, x, SMOOTHING)
     tables = [accuracy]
     for column, panel in enumerate((ENTROPY, KL), start=1):
-        table = curves(runs, panel.key, x)
+        table = curves(runs, panel.key, x, SMOOTHING)
         _add_lines(figure, accuracy, drawn, column, "solid", second_axis=False)
         _add_lines(figure, table, drawn, column, _DASH, second_axis=True)
-        figure.update_yaxes(title_text=ACCURACY.unit, secondary_y=False, col=column)
-        title = f"{panel.title[0].lower() if panel is ENTROPY else panel.title[0]}{panel.title[1:]}, {panel.unit}"
-        figure.update_yaxes(title_text=title, secondary_y=True, showgrid=False, col=column)
+        figure.update_yaxes(title_text=f"Accuracy, {ACCURACY.unit}", secondary_y=False, col=column)
+        title = f"{panel.title}, {panel.unit}"
+        figure.update_yaxes(
+            title_text=title, secondary_y=True, showgrid=False, rangemode="tozero", tickmode="auto", col=column
+        )
         tables.append(table)
-    figure.update_xaxes(title_text=x.title)
-    figure.update_yaxes(rangemode="tozero")
+    data = pd.concat(tables, ignore_index=True)
+    finish_x(figure, data, 2, 2, x.label)
     add_legend(figure, drawn, dash="solid")
-    return Drawing("overlay", figure, pd.concat(tables, ignore_index=True))
+    return Drawing("overlay", figure, data)
 
 
 def _add_lines(

@@ -10,11 +10,13 @@ import plotly.graph_objects as go
 
 from analysis.axes import XAxis
 from analysis.curves import curves
-from analysis.figures.canvas import Drawing, add_legend, sheet
+from analysis.figures.canvas import Drawing, add_legend, finish_x, sheet
 from analysis.figures.caption import caption
 from analysis.figures.style import Look, looks
 from analysis.runs import Runs
 from trainer import keys
+
+SHARE = "share correct"
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,17 @@ class Panel:
     unit: str
     markers: bool = False
 
+    @property
+    def range_mode(self) -> str:
+        """Entropy and KL are read against zero; an accuracy's zero would only press the curves together."""
+        return "normal" if self.unit == SHARE else "tozero"
 
-ACCURACY = Panel(keys.REWARD_ACCURACY, "Training accuracy", "share correct")
+
+ACCURACY = Panel(keys.REWARD_ACCURACY, "Training accuracy", SHARE)
 ENTROPY = Panel(keys.ROLLOUT_ENTROPY, "Entropy", "nats per token")
 KL = Panel(keys.ROLLOUT_KL_K3, "KL to the base", "nats per token (k3)")
+SMOOTHING = 5  # steps, in the figures whose raw curves cannot be followed
+SMOOTHED = f"Every seed's curve is a centred running mean over {SMOOTHING} steps"
 MEASURED_ON = "Training accuracy, entropy and KL are over all sampled responses, before any filter"
 
 
@@ -46,12 +55,12 @@ def curve_panels(
         row, column = place // columns + 1, place % columns + 1
         table = curves(runs, panel.key, x, 1 if panel.markers else window)
         _add_curves(figure, table, drawn, row, column, panel.markers)
-        figure.update_yaxes(title_text=panel.unit, row=row, col=column)
+        figure.update_yaxes(title_text=panel.unit, rangemode=panel.range_mode, row=row, col=column)
         tables.append(table)
-    figure.update_xaxes(title_text=x.title)
-    figure.update_yaxes(rangemode="tozero")
+    data = pd.concat(tables, ignore_index=True)
+    finish_x(figure, data, len(panels), columns, x.label)
     add_legend(figure, drawn)
-    return Drawing(name, figure, pd.concat(tables, ignore_index=True))
+    return Drawing(name, figure, data)
 
 
 def drawn_looks(runs: Runs) -> dict[str, Look]:
@@ -64,9 +73,10 @@ def _add_curves(
 ) -> None:
     """Bands lie below every line, or the last variant's band would veil the others' lines."""
     parts = {point: data[data["point"] == point] for point in drawn if (data["point"] == point).any()}
+    opacity = 0.16 if len(parts) <= 4 else 0.08
     for point, part in parts.items():
         if (part["seeds"] > 1).any():
-            figure.add_trace(_band(part, drawn[point], point), row, column)
+            figure.add_trace(_band(part, drawn[point].faint(opacity), point), row, column)
     for point, part in parts.items():
         figure.add_trace(curve_line(part, drawn[point], point, drawn[point].dash, markers), row, column)
 
@@ -78,8 +88,9 @@ def curve_line(part: pd.DataFrame, look: Look, point: str, dash: str, markers: b
         y=part["mean"],
         customdata=part[["low", "high", "seeds"]],
         mode="lines+markers" if markers else "lines",
-        line={"color": look.colour, "dash": dash, "width": 2.2},
+        line={"color": look.colour, "dash": dash, "width": 1.9},
         marker={"size": 5},
+        cliponaxis=False,
         name=look.name,
         legendgroup=point,
         showlegend=False,
@@ -87,12 +98,12 @@ def curve_line(part: pd.DataFrame, look: Look, point: str, dash: str, markers: b
     )
 
 
-def _band(part: pd.DataFrame, look: Look, point: str) -> go.Scatter:
+def _band(part: pd.DataFrame, colour: str, point: str) -> go.Scatter:
     return go.Scatter(
         x=[*part["x"], *part["x"][::-1]],
         y=[*part["high"], *part["low"][::-1]],
         fill="toself",
-        fillcolor=look.band,
+        fillcolor=colour,
         mode="lines",
         line={"width": 0},
         hoverinfo="skip",

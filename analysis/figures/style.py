@@ -61,18 +61,17 @@ class Look:
     colour: str
     dash: str
 
-    @property
-    def band(self) -> str:
-        """The colour, nearly transparent."""
+    def faint(self, opacity: float) -> str:
+        """The colour with an opacity between 0 and 1."""
         red, green, blue = (int(self.colour[i : i + 2], 16) for i in (1, 3, 5))
-        return f"rgba({red},{green},{blue},0.13)"
+        return f"rgba({red},{green},{blue},{opacity})"
 
 
 def looks(points: Sequence[str]) -> dict[str, Look]:
     """A look for each of a sweep's points, in the order of a legend; give all points of the sweep, drawn or not.
 
-    Where the sweep has axes, colour tells the variant and dash the place on the axes. A label that is not a preset's takes
-    the first pair of colour and dash that is free, in alphabetical order.
+    Where the sweep has axes, colour tells the variant and dash the place on the axes. A label that is not a preset's
+    takes the first pair of colour and dash that is free, in alphabetical order.
     """
     variants = sorted(dict.fromkeys(map(_variant, points)), key=_rank)
     base = _variant_looks(variants)

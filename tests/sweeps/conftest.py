@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,22 @@ def minrl(tmp_path: Path) -> Callable[..., tuple[int, str]]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Starts `minrl` and returns the process."""
-    return lambda *arguments: start_minrl(arguments, tmp_path)
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `minrl` and returns the process; what still runs of it after the test is killed, Ray included."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: str) -> subprocess.Popen[str]:
+        started.append(start_minrl(arguments, tmp_path))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture
+def second_long() -> list[str]:
+    """Overrides under which a base model and a trial take seconds."""
+    return list(SECOND_LONG)

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import minrl
 import pytest
 
+import minrl
 from sweeps.plan import differences, expand
 from sweeps.spec import load_spec, parse_seeds
 from trainer.config import ConfigError
@@ -48,6 +48,7 @@ FAULTS = {
     "overrides that are no list": ("[trainer.steps=4]", "trainer.steps=4", ["overrides must be a list"]),
     "the seed as an override": ("trainer.steps=4", "seed=4", ["seed=4", "seeds"]),
     "an unknown resource": ("seeds:", "resources: {cpu: 1}\nseeds:", ["'cpu'", "'cpus'"]),
+    "more cores than there are": ("seeds:", "resources: {cpus: 4096}\nseeds:", ["grpo-seed0", "resources.cpus=4096"]),
     "no concurrency": ("seeds:", "concurrency: 0\nseeds:", ["concurrency", "from 1 on"]),
     "an unknown metric": ("seeds:", "stop: {reward/acuracy: 0.9}\nseeds:", ["'reward/acuracy'", "'reward/accuracy'"]),
     "no budget": ("seeds:", "budget: {hours: 0}\nseeds:", ["budget must be above 0"]),
@@ -96,7 +97,9 @@ def test_a_store_that_does_not_answer_is_one_line_and_nothing_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["spec.yaml"]
 
 
-def test_a_missing_file_names_the_nearest_shipped_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_names_the_nearest_shipped_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["minrl", "sweep", "quikstart"])
     with pytest.raises(SystemExit) as ended:
         minrl.main()
@@ -162,10 +165,14 @@ def test_what_differs_between_trials_is_told_without_seeds(tmp_path: Path) -> No
     path.write_text(GOOD)
     told = differences(expand(load_spec(path)))
     assert set(told) == {"grpo", "raftpp"}
-    assert told["grpo"] == {"algorithm.baseline": "group_mean", "algorithm.normalize": "group_std", "algorithm.sign": "both"}
+    assert told["grpo"] == {
+        "algorithm.baseline": "group_mean",
+        "algorithm.normalize": "group_std",
+        "algorithm.sign": "both",
+    }
 
 
-@pytest.mark.parametrize(("text", "seeds"), [("5", (5,)), ("5,7", (5, 7)), ("5-9", (5, 6, 7, 8, 9)), ("1-2,2,7", (1, 2, 7))])
+@pytest.mark.parametrize(("text", "seeds"), [("5", (5,)), ("5,7", (5, 7)), ("5-9", (5, 6, 7, 8, 9)), ("1-2,2", (1, 2))])
 def test_seeds_are_read_as_on_a_command_line(text: str, seeds: tuple[int, ...]) -> None:
     assert parse_seeds(text) == seeds
 

@@ -108,10 +108,3 @@ def test_a_used_up_budget_ends_the_sweep_well_and_the_same_command_continues(
     code, printed = minrl("sweep", str(write_spec()))
     assert code == 0, printed
     assert _standings(tmp_path) == {"grpo, seed 0": Standing.done, "raft, seed 0": Standing.done}
-
-
-@pytest.mark.timeout(600)
-def test_more_resources_than_there_are_is_one_line(write_spec: Callable[..., Path], minrl: Minrl) -> None:
-    code, printed = minrl("sweep", str(write_spec(resources={"cpus": 4096})), "--offline")
-    assert code == 2
-    assert printed.splitlines()[-1].startswith("error: grpo-seed0 reserves resources.cpus=4096, but Ray has ")

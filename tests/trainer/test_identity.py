@@ -114,7 +114,7 @@ def test_a_toy_base_depends_on_model_and_task_alone() -> None:
         assert base_hash(compose([override])) != base_hash(CONFIG)
 
 
-@pytest.fixture()
+@pytest.fixture
 def model_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
@@ -136,7 +136,7 @@ def test_a_local_model_counts_by_its_contents_not_by_its_place(
     assert trial_id(first) != trial_id(second)
 
 
-@pytest.fixture()
+@pytest.fixture
 def fresh_caches() -> Iterator[Callable[[], None]]:
     """Contents are hashed once a process; a test that changes them asks for another look."""
     yield identity._folder_hash.cache_clear
@@ -165,7 +165,12 @@ def test_a_hub_model_in_the_cache_counts_by_its_name(tmp_path: Path) -> None:
         "from trainer.config import ConfigError\n"
         "try:\n    base_hash(compose(['model.path=org/three']))\nexcept ConfigError as error:\n    print(error)"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_OFFLINE": "1",
+    }
     answer = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
     assert answer.stdout.startswith("model.path='org/three' is neither a folder nor a model of the Hugging Face hub")
     assert len(answer.stdout.splitlines()) == 1

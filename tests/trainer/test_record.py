@@ -17,7 +17,7 @@ from trainer.record import State, Status, TrialIdentity, TrialRecord, atomic_pat
 IDENTITY = TrialIdentity("demo", "grpo", 3, "0123456789abcdef", {"rollout.n": 8})
 
 
-@pytest.fixture()
+@pytest.fixture
 def record(tmp_path: Path) -> TrialRecord:
     return TrialRecord(tmp_path / "trial")
 
@@ -92,9 +92,14 @@ def test_every_line_is_json_that_any_reader_understands(record: TrialRecord) -> 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     write_atomically(tmp_path / "status.json", "old")
-    with pytest.raises(RuntimeError), atomic_path(tmp_path / "status.json") as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fail_half_way() -> None:
+        with atomic_path(tmp_path / "status.json") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
     assert (tmp_path / "status.json").read_text() == "old"
 

@@ -49,7 +49,7 @@ def _record(path: Path) -> TrialRecord:
     return record
 
 
-@pytest.fixture()
+@pytest.fixture
 def record(tmp_path: Path) -> TrialRecord:
     return _record(tmp_path / "demo" / "grpo-seed3")
 
@@ -143,7 +143,9 @@ def test_the_end_of_a_trial_ends_its_run(store_uri: str, record: TrialRecord, st
     (found,) = _runs(store_uri, kind="trial", state=state)
     assert found.info.status == status
     client = MlflowClient(store_uri)
-    names = {item.path for folder in (None, "samples", "eval") for item in client.list_artifacts(found.info.run_id, folder)}
+    names = {
+        item.path for folder in (None, "samples", "eval") for item in client.list_artifacts(found.info.run_id, folder)
+    }
     assert {"config.yaml", "environment.json", "samples/step_0.parquet", "eval/step_0.json"} <= names
 
 
@@ -201,8 +203,9 @@ def test_marking_a_trial_leaves_the_same_trial_of_other_sweeps(store_uri: str, t
 def test_what_ended_offline_is_mirrored_later_with_its_own_times(store_uri: str, record: TrialRecord) -> None:
     _append(record, range(5))
     record.write_status(Status(State.done, 4, 4, 1000.0, 2000.0, 1, "host"))
+    assert not mirror_finished(Tracking("http://127.0.0.1:9"), record)
     for _ in range(2):
-        mirror_finished(Tracking(store_uri), record)
+        assert mirror_finished(Tracking(store_uri), record)
     (found,) = _runs(store_uri, kind="trial", state="done")
     assert (found.info.start_time, found.info.end_time) == (1_000_000, 2_000_000)
     assert _points(store_uri, found.info.run_id) == _expected(record)

@@ -50,6 +50,13 @@ class ArithmeticTask:
     heldout_problems: int
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("train_problems", "heldout_problems", "seed"):
+            if not isinstance(getattr(self, name), int):
+                raise ValueError(f"{name}={getattr(self, name)} is not a whole number")
+        if not any(level.within_reach for level in self._levels.values()):
+            raise ValueError("no level is within_reach: a base model would have nothing to learn from")
+
     @cached_property
     def _levels(self) -> dict[str, Level]:
         return {
