@@ -112,12 +112,12 @@ class TrialRecord:
     # --- what it is -------------------------------------------------------------------------------------------------
 
     def create(self, config: RunConfig, identity: TrialIdentity, environment: Mapping[str, Any]) -> None:
-        """Writes who the trial is; a resumed trial keeps its first environment beside the newest."""
+        """Writes who the trial is, trial.json last: a trial that has it (`exists`) has the others too."""
         for folder in ("samples", "eval", "checkpoints"):
             (self.path / folder).mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
-        write_json(self.path / "trial.json", asdict(identity))
         write_json(self.path / "environment.json", environment)
+        write_json(self.path / "trial.json", asdict(identity))
 
     @property
     def exists(self) -> bool:
