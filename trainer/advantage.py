@@ -94,8 +94,11 @@ def _scales(
     passes: Sequence[bool],
     normalize: Normalize,
 ) -> list[float]:
-    """What each group's advantages are divided by. group_std is of the rewards, unbiased (GRPO, equation 3 of the paper);
-    batch_std is of the centred advantages, as REINFORCE++ whitens them."""
+    """What each group's advantages are divided by.
+
+    group_std is the unbiased standard deviation of the group's rewards (GRPO); batch_std is that of the step's centred
+    advantages, as REINFORCE++ whitens them.
+    """
     match normalize:
         case Normalize.none:
             return [1.0] * len(rewards)
@@ -110,9 +113,7 @@ def _credit(
     group: Group, rewards: Sequence[float], advantages: Sequence[float], passed: bool, algorithm: AlgorithmConfig
 ) -> Credit:
     # RAFT keeps correct responses, not the best of the group: in an all-wrong group the best is a wrong one.
-    accepted = [
-        passed and (algorithm.sign is Sign.both or verdict is Verdict.correct) for verdict in group.verdicts
-    ]
+    accepted = [passed and (algorithm.sign is Sign.both or verdict is Verdict.correct) for verdict in group.verdicts]
     return Credit(
         rewards=tuple(rewards),
         advantages=tuple(a if accept else 0.0 for a, accept in zip(advantages, accepted, strict=True)),

@@ -97,7 +97,8 @@ def _may_add(override: str) -> str:
 
 def _check_preset(group: str, name: str) -> None:
     if name not in presets(group):
-        raise ConfigError(f"unknown {group} {name!r}{nearest(name, presets(group))}; known: {', '.join(presets(group))}")
+        known = presets(group)
+        raise ConfigError(f"unknown {group} {name!r}{nearest(name, known)}; known: {', '.join(known)}")
 
 
 def nearest(word: str, candidates: Sequence[str]) -> str:

@@ -152,7 +152,7 @@ class BaseRecipe:
 
 @dataclass
 class ModelConfig:
-    """The policy. With `path`, a Hugging Face folder or hub name; without, a toy base of this shape, trained on first need.
+    """The policy: the Hugging Face folder or hub name in `path`, or else a toy base of this shape, trained on first need.
 
     base_seed fixes the toy base's initial weights and its training data; it is an axis worth sweeping. The usual
     initializer_range of 0.02 and rope_theta of 10,000 are made for widths of thousands and texts of pages: a narrow
@@ -181,7 +181,7 @@ class GeneratorBackend(StrEnum):
 @dataclass
 class RolloutConfig:
     """Sampling: n responses for each of prompts_per_step problems, always at temperature 1 and top-p 1, because any
-    other would bias the importance ratio. max_tokens_in_flight bounds one generation batch (padded prompt and response).
+    other would bias the importance ratio. max_tokens_in_flight bounds one generation batch, padding included.
     """
 
     backend: GeneratorBackend = GeneratorBackend.transformers
@@ -266,7 +266,7 @@ class EvaluationConfig:
 
 @dataclass
 class ResourcesConfig:
-    """What a scheduler reserves for one run. The only section that cannot change a number, so no part of a trial's id."""
+    """What a scheduler reserves for one run. The one section that cannot change a number, so no part of a trial's id."""
 
     cpus: float = 1.0
     gpus: float = 0.0

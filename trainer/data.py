@@ -10,7 +10,7 @@ from trainer.seeds import derive
 
 
 class ProblemOrder:
-    """Endless epochs over `problems`, each in an order of its own; every batch can be had without the ones before it."""
+    """Endless epochs over `problems`, each in an order of its own; a batch can be had without the ones before it."""
 
     def __init__(self, problems: Sequence[Problem], per_step: int, seed: int) -> None:
         if len(problems) < per_step:
@@ -20,7 +20,7 @@ class ProblemOrder:
         self._seed = seed
 
     def batch(self, step: int) -> list[Problem]:
-        """The problems of step 1, 2, ...; an epoch's incomplete last batch is left out, to keep batches free of repeats."""
+        """The problems of step 1, 2, ...; an epoch's incomplete last batch is left out, so no batch has a repeat."""
         epoch, position = divmod(step - 1, len(self._problems) // self._per_step)
         order = list(range(len(self._problems)))
         random.Random(derive(self._seed, "epoch", epoch)).shuffle(order)

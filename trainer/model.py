@@ -1,4 +1,4 @@
-"""Builds a small policy and its character tokenizer, in Hugging Face's own classes: any tool that loads those loads ours."""
+"""Builds a small policy and its character tokenizer, in Hugging Face's own classes: what loads those loads ours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
 )
-
 from transformers.utils import logging as transformers_logging
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ CHARACTERS = string.digits + string.ascii_letters + string.punctuation + " \n"
 
 
 def character_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a printable ASCII character, plus padding and end of sequence; pads on the left, as generation wants."""
+    """One token a printable ASCII character, plus padding and end of sequence; pads on the left, for generation."""
     vocabulary = {token: index for index, token in enumerate([PAD, EOS, *CHARACTERS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=PAD))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")

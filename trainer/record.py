@@ -8,7 +8,7 @@
     samples/step_<k>.parquet   eval/step_<k>.json   checkpoints/step_<k>/   policy/
 
 A metric line, once written, stays: a resumed run that repeats a step finds its line and keeps it, timestamp and all, so
-that replaying the file into MLflow never makes a second point. A line torn by a crash fails its checksum and is dropped.
+that replaying the file into MLflow never makes a second point. A line torn by a crash fails its checksum and is cut.
 """
 
 from __future__ import annotations

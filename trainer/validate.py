@@ -146,5 +146,7 @@ def _size_problems(config: RunConfig) -> Sequence[str]:
         )
     grouped = config.algorithm.baseline in GROUP_BASELINES or config.algorithm.normalize is Normalize.group_std
     if grouped and config.rollout.n < 2:
-        found.append("rollout.n=1 has no group to compare with: set rollout.n to 2 or more, or baseline and normalize to none")
+        found.append(
+            "rollout.n=1 has no group to compare with: set rollout.n to 2 or more, or baseline and normalize to none"
+        )
     return found

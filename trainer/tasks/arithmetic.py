@@ -4,8 +4,8 @@
     response  12+7=19,19+5=24#24
 
 A base model is trained on a mix of such step-by-step answers and of answers given at once (``#24``), so reinforcement
-learning has a skill to elicit quickly. Levels with numbers that the base never saw stay out of its reach, so every batch
-keeps some groups that are all wrong: without them no effect of filtering could be seen.
+learning has a skill to elicit quickly. Levels with numbers that the base never saw stay out of its reach, so every
+batch keeps some groups that are all wrong: without them no effect of filtering could be seen.
 
 Whether a prompt is held out is a function of its text, so no held-out problem can appear in any training set, be it the
 base model's or the policy's.
@@ -71,7 +71,7 @@ class ArithmeticTask:
         return self._draw("heldout", self.heldout_problems, held_out=True)
 
     def demonstrations(self, seed: int, direct_share: float) -> Iterator[tuple[str, str]]:
-        """An endless stream of (prompt, response) for the base model; `direct_share` of the responses skip the steps."""
+        """An endless stream of (prompt, response) for the base; `direct_share` of the responses skip the steps."""
         rng = random.Random(derive(seed, "demonstrations"))
         levels = {name: level for name, level in self._levels.items() if level.within_reach}
         names, shares = list(levels), [level.share for level in levels.values()]
@@ -103,7 +103,9 @@ class ArithmeticTask:
                 if _is_held_out(numbers) == held_out:
                     found[prompt_of(numbers)] = _problem(name, level, numbers)
             if len(found) < wanted:
-                raise ValueError(f"task level {name} has fewer than {wanted} {split} problems: lower its share or widen its range")
+                raise ValueError(
+                    f"task level {name} has fewer than {wanted} {split} problems: lower its share or widen its range"
+                )
             problems += found.values()
         random.Random(derive(self.seed, "arithmetic", split)).shuffle(problems)
         return problems
