@@ -152,7 +152,7 @@ class BaseRecipe:
 
 @dataclass
 class ModelConfig:
-    """The policy: the Hugging Face folder or hub name in `path`, or else a toy base of this shape, trained on first need.
+    """The policy: the Hugging Face folder or hub name in `path`, or else a toy base of this shape, trained on need.
 
     base_seed fixes the toy base's initial weights and its training data; it is an axis worth sweeping. The usual
     initializer_range of 0.02 and rope_theta of 10,000 are made for widths of thousands and texts of pages: a narrow
@@ -266,7 +266,7 @@ class EvaluationConfig:
 
 @dataclass
 class ResourcesConfig:
-    """What a scheduler reserves for one run. The one section that cannot change a number, so no part of a trial's id."""
+    """What a scheduler reserves for one run. The one section that cannot change a number: no part of a trial's id."""
 
     cpus: float = 1.0
     gpus: float = 0.0

@@ -78,7 +78,7 @@ def train_step(step: int, parts: Parts, progress: Progress) -> dict[str, float]:
 
 
 def learning_rate(config: RunConfig, update: int) -> float:
-    """The rate of update 0, 1, ...: linear warm-up, then constant. A function of the update alone: nothing to resume."""
+    """The rate of update 0, 1, ...: linear warm-up, then constant. A function of the update: nothing to resume."""
     warmup = min(1.0, (update + 1) / config.optim.warmup_updates) if config.optim.warmup_updates else 1.0
     return config.optim.lr * config.optim.lr_scale * warmup
 

@@ -1,8 +1,8 @@
 """The life of one trial: start or go on from its directory, step, record, checkpoint, end.
 
-`run_trial` is a generator so that whoever drives it, the command line or a scheduler, decides between two steps whether
-to go on. Closing it writes a checkpoint; a killed process has lost the steps since the last one, which the next call takes
-again, to the same bits on a CPU.
+`run_trial` is a generator so that whoever drives it, the command line or a scheduler, decides between two steps
+whether to go on. Closing it writes a checkpoint; a killed process has lost the steps since the last one, which the next
+call takes again, to the same bits on a CPU.
 """
 
 from __future__ import annotations
