@@ -41,15 +41,18 @@ def figures_command(
     overlay: accuracy with entropy or KL on a second axis (figure 3).
     group_composition: shares of prompts answered all wrong, mixed, all correct.
 
-    Each comes as interactive HTML with the CSV of the values that it shows, and as PNG
+    late_means: a table, what each seed came to in the last quarter of the steps.
+
+    Each figure comes as interactive HTML with the CSV of the values that it shows, and as PNG
     where a browser is found. A sweep that still runs can be drawn as far as it is.
 
     Examples: [bold]minrl figures quickstart[/]  ·  [bold]minrl figures positive_only --x generated_tokens
     --variants raftpp,grpo[/]
     """
-    from analysis.export import NO_BROWSER, browser, export
+    from analysis.export import NO_BROWSER, browser, export, write_atomically
     from analysis.figures import FIGURES, METRIC_KEYS
     from analysis.runs import load
+    from analysis.tables import late_report
 
     name = _sweep_name(sweep)
     runs = load(tracking_uri or f"sqlite:///{runs_dir.resolve() / 'mlflow.db'}", name, METRIC_KEYS)
@@ -58,7 +61,12 @@ def figures_command(
     drawings = [drawing for draw in FIGURES.values() if (drawing := draw(runs, x)) is not None]
     with_png = png and browser() is not None
     suffix = "" if x is XAxis.step else f"_by_{x}"
-    for path in export(drawings, out or runs_dir / name / "figures", suffix, with_png):
+    folder = out or runs_dir / name / "figures"
+    for path in export(drawings, folder, suffix, with_png):
+        typer.echo(str(path))
+    markdown, table = late_report(runs)
+    for path, content in ((folder / "late_means.md", markdown), (folder / "late_means.csv", table.to_csv(index=False))):
+        write_atomically(path, content.encode())
         typer.echo(str(path))
     if png and not with_png:
         typer.echo(NO_BROWSER)

@@ -27,7 +27,7 @@ def export(drawings: Sequence[Drawing], folder: Path, suffix: str = "", png: boo
     from plotly.offline import get_plotlyjs
 
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "plotly.min.js", get_plotlyjs().encode())
+    write_atomically(folder / "plotly.min.js", get_plotlyjs().encode())
     images = _render([drawing.figure for drawing in drawings]) if png else [None] * len(drawings)
     written = []
     for drawing, image in zip(drawings, images, strict=True):
@@ -35,7 +35,7 @@ def export(drawings: Sequence[Drawing], folder: Path, suffix: str = "", png: boo
         files = {".html": _html(drawing.figure), ".csv": drawing.data.to_csv(index=False).encode(), ".png": image}
         for ending, content in files.items():
             if content is not None:
-                _write(folder / f"{stem}{ending}", content)
+                write_atomically(folder / f"{stem}{ending}", content)
                 written.append(folder / f"{stem}{ending}")
     return written
 
@@ -73,7 +73,8 @@ def _image(figure: go.Figure) -> dict[str, object]:
     return {"format": "png", "scale": SCALE, "width": figure.layout.width, "height": figure.layout.height}
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
+    """Readers see the old file or the new one; the folder must exist."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.runs import Runs
+from trainer import keys
 
 LATE_SHARE = 0.25  # "late" is the last quarter of the steps, as in every statement about the paper's claims
 
@@ -31,3 +32,28 @@ def to_markdown(table: pd.DataFrame, digits: int = 3) -> str:
         cells = ["-" if pd.isna(value) else f"{value:.{digits}f}" for value in row]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def headline_metrics(runs: Runs) -> dict[str, str]:
+    """What a sweep is judged by: a heading for each metric key that its runs have logged."""
+    headings = {
+        keys.REWARD_ACCURACY: "training accuracy",
+        keys.ROLLOUT_ENTROPY: "entropy (nats)",
+        keys.ROLLOUT_KL_K3: "KL to the base model, k3 (nats)",
+    }
+    logged = sorted(set(runs.metrics["key"]))
+    prefix = keys.val(keys.VAL_ALL, "average_at_")
+    held_out = {
+        key: f"held-out accuracy, average@{key.removeprefix(prefix)}" for key in logged if key.startswith(prefix)
+    }
+    return held_out | {key: heading for key, heading in headings.items() if key in logged}
+
+
+def late_report(runs: Runs) -> tuple[str, pd.DataFrame]:
+    """The late means of the headline metrics: as Markdown, and as a frame with columns metric, point, seeds, mean."""
+    tables = {key: late_means(runs, key) for key in headline_metrics(runs)}
+    text = [f"# {runs.sweep}: means over the last quarter of the steps"]
+    text += [f"## {heading}\n\n{to_markdown(tables[key])}" for key, heading in headline_metrics(runs).items()]
+    frames = [table.rename_axis("point").reset_index().assign(metric=key) for key, table in tables.items()]
+    long = pd.concat(frames, ignore_index=True)
+    return "\n\n".join(text) + "\n", long[["metric", "point", *tables[next(iter(tables))].columns]]

@@ -118,21 +118,13 @@ def status_command(
 
 
 def _print_plan(submission: Submission, console: Console) -> None:
-    """The trials with their state, and the configuration's keys in which they differ."""
-    from rich.table import Table
-
+    """The trials with their state, and the settings in which they differ."""
     from sweeps.plan import differences
-    from sweeps.table import count_states, trial_table
+    from sweeps.table import count_states, print_differences, trial_table
 
     trials = submission.trials()
     rows = submission.rows(trials)
     console.print(trial_table(rows, f"{submission.spec.name}: {len(rows)} trials, {count_states(rows)}"))
-    by_variant = differences(trials)
-    names = list(dict.fromkeys(key for values in by_variant.values() for key in values))
-    table = Table("key", *by_variant, title="what differs (seeds apart)", title_justify="left")
-    for name in names:
-        table.add_row(name, *(values[name] for values in by_variant.values()))
-    if names:
-        console.print(table)
+    print_differences(differences(trials), console)
     to_run = sum(submission.has_to_run(row) for row in rows)
     console.print(f"{to_run} to run, {len(rows) - to_run} done; nothing was written", highlight=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -72,6 +72,22 @@ def summary_table(rows: Sequence[Row], title: str) -> Table:
             *(_number(_mean(row.metrics.get(key) for row in ended)) for key in SHOWN),
         )
     return table
+
+
+def print_differences(by_variant: Mapping[str, Mapping[str, str]], console: Console) -> None:
+    """One line a variant with the settings that most of the others do not share.
+
+    `by_variant` maps a variant to its values of the keys that are not the same for all.
+    """
+    names = list(next(iter(by_variant.values())))
+    if not names:
+        return
+    common = {name: statistics.mode(values[name] for values in by_variant.values()) for name in names}
+    width = max(map(len, by_variant))
+    console.print("what differs (seeds apart)", style="italic")
+    for label, values in {"most have": common, **by_variant}.items():
+        own = [f"{name}={value}" for name, value in values.items() if values is common or value != common[name]]
+        console.print(f"  {label:{width}}  {'  '.join(own) or '-'}", highlight=False, markup=False, soft_wrap=True)
 
 
 def held_out_accuracy(row: Row) -> float | None:
