@@ -19,10 +19,11 @@ def late_means(runs: Runs, key: str) -> pd.DataFrame:
     """
     chosen = runs.metrics[runs.metrics["key"] == key]
     late = chosen[chosen["step"] > (1 - LATE_SHARE) * runs.metrics["step"].max()]
-    table = late.pivot_table(index="point", columns="seed", values="value", aggfunc="mean")
+    table: pd.DataFrame = late.pivot_table(index="point", columns="seed", values="value", aggfunc="mean")
     table = table.reindex(index=runs.drawn, columns=sorted(set(runs.runs["seed"])))
     table.columns = [f"seed {seed}" for seed in table.columns]
-    return table.assign(mean=table.mean(axis=1))
+    table["mean"] = table.mean(axis=1)
+    return table
 
 
 def to_markdown(table: pd.DataFrame, digits: int = 3) -> str:

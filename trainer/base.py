@@ -96,7 +96,7 @@ def _supervise(
         for step, examples in enumerate(batches):
             loss = _demonstration_loss(model, tokenizer, examples)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.lr * min(1.0, (step + 1) / recipe.warmup_steps) * max(0.05, 1 - step / steps)

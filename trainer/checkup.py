@@ -40,5 +40,5 @@ def check(model: str, config: RunConfig, k: int, problems: int | None, seed: int
 
 
 def _on_device(policy: PreTrainedModel) -> PreTrainedModel:
-    policy.to(device="cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[call-arg]
+    policy.to(device="cuda" if torch.cuda.is_available() else "cpu")
     return policy

@@ -53,6 +53,7 @@ def train_command(
     from trainer.compose import compose
     from trainer.config import ConfigError
     from trainer.identity import code_hash, trial_id
+    from trainer.owner import owner_alive
     from trainer.record import TrialIdentity, TrialRecord
     from trainer.tasks import load_task
 
@@ -66,7 +67,7 @@ def train_command(
     if status is not None and status.state.final:
         print(f"already {status.state}: {record.path}")
         return
-    if status is not None and status.state == "running" and status.owner_alive:
+    if status is not None and status.state == "running" and owner_alive(status):
         raise ConfigError(f"{record.path} is being trained by process {status.pid} on {status.host}")
     _train(config, identity, record, runs_dir, None if offline else _tracking(tracking_uri, runs_dir))
 

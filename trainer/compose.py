@@ -109,7 +109,7 @@ def nearest(word: str, candidates: Sequence[str]) -> str:
     return f" (did you mean {best[0]!r}?)" if best else ""
 
 
-def _leaf_keys(schema: type) -> list[str]:
+def _leaf_keys(schema: Any) -> list[str]:
     hints = get_type_hints(schema)
     keys: list[str] = []
     for item in fields(schema):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -32,7 +31,7 @@ from trainer.config import RunConfig
 
 
 class State(StrEnum):
-    """running is also what a killed process leaves behind: `Status.owner_alive` tells."""
+    """running is also what a killed process leaves behind: `trainer.owner` tells."""
 
     running = "running"
     interrupted = "interrupted"
@@ -79,19 +78,6 @@ class Status:
     host: str
     reason: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def owner_alive(self) -> bool:
-        """Whether the process that wrote this still runs; of a process on another host nothing is known: True."""
-        if self.host != socket.gethostname():
-            return True
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # it is there, and another user's
-            return True
-        return True
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -159,7 +159,7 @@ class _Trial:
         self._shown |= self._lines[step].metrics
         return self._status(State.running)
 
-    def _evaluate(self, step: int, parts: Parts, heldout: list[Problem]) -> dict[str, float]:
+    def _evaluate(self, step: int, parts: Parts, heldout: Sequence[Problem]) -> dict[str, float]:
         clock = Clock()
         with clock("evaluate"):
             seed = derive(self._config.seed, "evaluate", step)

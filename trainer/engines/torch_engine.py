@@ -107,7 +107,7 @@ class TorchEngine:
         weight = mask * torch.tensor(weights, device=self._device)[:, None]
         policy_loss, kl_loss, entropy = ((weight * term).sum() for term in (terms.policy, terms.kl, entropies))
         loss = policy_loss + algorithm.kl_loss_coef * kl_loss - algorithm.entropy_coeff * entropy
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return {
             "policy": policy_loss.item(),
             "kl": kl_loss.item(),
