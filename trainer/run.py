@@ -7,9 +7,9 @@ call takes again, to the same bits on a CPU.
 
 from __future__ import annotations
 
-import logging
 import math
 import os
+import resource
 import shutil
 import socket
 import time
@@ -33,12 +33,10 @@ from trainer.loop import Clock, Parts, train_step
 from trainer.model import load_policy, load_tokenizer
 from trainer.record import State, Status, TrialIdentity, TrialRecord, write_json
 from trainer.rollout import Problem
-from trainer.samples import SampleRow, write_samples
+from trainer.samples import sample_rows, write_samples
 from trainer.seeds import derive
 from trainer.tasks import load_task
 from trainer.tracking import Mirror, Tracking
-
-log = logging.getLogger(__name__)
 
 
 def run_trial(
@@ -66,7 +64,10 @@ def run_trial(
     except GeneratorExit:
         trial.interrupt()
         raise
-    except BaseException as error:
+    except (KeyboardInterrupt, SystemExit):  # in the middle of a step: what is half done must not become a checkpoint
+        trial.end(State.interrupted, None)
+        raise
+    except Exception as error:
         trial.end(State.failed, f"{type(error).__name__}: {error}".splitlines()[0])
         raise
 
@@ -109,12 +110,14 @@ class _Trial:
             except DivergedError as error:
                 yield self.end(State.diverged, f"step {step}: {error}")
                 return
+            due = step == self._config.trainer.steps or step % self._config.evaluation.every == 0
+            if due:
+                metrics |= self._evaluate(step, parts, heldout)
             stop = self._stop_rule(metrics)
-            last = step == self._config.trainer.steps or stop is not None
-            if last or step % self._config.evaluation.every == 0:
+            if stop is not None and not due:
                 metrics |= self._evaluate(step, parts, heldout)
             status = self._record_step(step, metrics)
-            if last:
+            if stop is not None or step == self._config.trainer.steps:
                 self._save_policy(parts)
                 yield self.end(State.done, stop)
                 return
@@ -153,7 +156,7 @@ class _Trial:
     def _record_step(self, step: int, metrics: Mapping[str, float]) -> Status:
         """Keeps the line that an earlier attempt at this step has written: its timestamp is already in MLflow."""
         if step not in self._lines:
-            line = self._lines[step] = self._record.append_metrics(step, metrics)
+            line = self._lines[step] = self._record.append_metrics(step, {**metrics, **_peak_memory()})
             if self._mirror is not None:
                 self._mirror.log(line)
         self._shown |= self._lines[step].metrics
@@ -174,27 +177,7 @@ class _Trial:
         """The first groups of the evaluation, credited as if they were a training batch."""
         groups = result.groups[: self._config.evaluation.record_problems]
         credits = assign(groups, self._config.algorithm, derive(self._config.seed, "assign", step))
-        rows: list[SampleRow] = []
-        for group, credit in zip(groups, credits, strict=True):
-            for i, rollout in enumerate(group.rollouts):
-                rows.append(
-                    SampleRow(
-                        step=step,
-                        problem_id=group.problem.id,
-                        sample_index=rollout.sample_index,
-                        prompt=group.problem.prompt,
-                        response=rollout.response,
-                        answer=group.problem.answer,
-                        verdict=group.verdicts[i],
-                        reward=credit.rewards[i],
-                        advantage=credit.advantages[i] if credit.kept[i] else None,
-                        kept=credit.kept[i],
-                        token_ids=rollout.response_ids,
-                        logprobs=tuple(result.scores.logprobs[len(rows)].tolist()),
-                        entropies=tuple(result.scores.entropies[len(rows)].tolist()),
-                        finish_reason=rollout.finish_reason,
-                    )
-                )
+        rows = sample_rows(step, groups, credits, result.scores)
         write_samples(self._record.path / "samples" / f"step_{step}.parquet", rows)
 
     def _status(self, state: State, reason: str | None = None) -> Status:
@@ -246,3 +229,11 @@ class _Trial:
         load_tokenizer(base).save_pretrained(temporary)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
+
+
+def _peak_memory() -> dict[str, float]:
+    """Of the device where there is one, else of this process; both since it started."""
+    if torch.cuda.is_available():
+        return {keys.PERF_PEAK_MEMORY: torch.cuda.max_memory_allocated() / 2**30}
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kibibytes on Linux
+    return {keys.PERF_PEAK_MEMORY: kibibytes / 2**20}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trainer.advantage import Credit
+from trainer.engines import Scores
 from trainer.record import atomic_path
+from trainer.rollout import Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,32 @@ SCHEMA = pa.schema(
         ("finish_reason", pa.string()),
     ]
 )
+
+
+def sample_rows(step: int, groups: Sequence[Group], credits: Sequence[Credit], scores: Scores) -> list[SampleRow]:
+    """One row a response of `groups`; `scores` holds theirs first, group by group."""
+    rows: list[SampleRow] = []
+    for group, credit in zip(groups, credits, strict=True):
+        for i, rollout in enumerate(group.rollouts):
+            rows.append(
+                SampleRow(
+                    step=step,
+                    problem_id=group.problem.id,
+                    sample_index=rollout.sample_index,
+                    prompt=group.problem.prompt,
+                    response=rollout.response,
+                    answer=group.problem.answer,
+                    verdict=group.verdicts[i],
+                    reward=credit.rewards[i],
+                    advantage=credit.advantages[i] if credit.kept[i] else None,
+                    kept=credit.kept[i],
+                    token_ids=rollout.response_ids,
+                    logprobs=tuple(scores.logprobs[len(rows)].tolist()),
+                    entropies=tuple(scores.entropies[len(rows)].tolist()),
+                    finish_reason=rollout.finish_reason,
+                )
+            )
+    return rows
 
 
 def write_samples(path: Path, rows: Iterable[SampleRow]) -> None:
