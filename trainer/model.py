@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -29,12 +29,25 @@ CHARACTERS = string.digits + string.ascii_letters + string.punctuation + " \n"
 
 
 def character_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a printable ASCII character, plus padding and end of sequence; pads on the left, for generation."""
-    vocabulary = {token: index for index, token in enumerate([PAD, EOS, *CHARACTERS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=PAD))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
-    tokenizer.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS, padding_side="left")
+    """One token a printable ASCII character, plus padding and end of sequence; pads on the left, as generation wants.
+
+    Byte-level BPE without a merge, and not a plain table of characters, because `AutoTokenizer` gives every model of
+    type qwen2 a byte-level BPE over the vocabulary that it finds: from a plain table that would lose spaces and line
+    ends. For the same reason the unknown token is named: it would add one of its own, outside the model's vocabulary.
+    """
+    vocabulary = {token: index for index, token in enumerate([PAD, EOS, *map(_byte_level, CHARACTERS)])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges=[], unk_token=PAD))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS, unk_token=PAD, padding_side="left"
+    )
+
+
+def _byte_level(character: str) -> str:
+    """The printable stand-in that byte-level BPE writes for a character."""
+    [(token, _)] = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(character)
+    return token
 
 
 def build_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import string
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trainer.base import ensure_base
 from trainer.config import ConfigError, RunConfig
 from trainer.identity import base_hash
+from trainer.model import character_tokenizer
 
 Compose = Callable[..., RunConfig]
 QUICK = ("model.base.skill_steps=4", "model.base.habit_steps=2")
@@ -64,9 +66,11 @@ def test_a_base_loads_as_any_model_of_its_family(
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert model.config.model_type == family
     assert model.config.eos_token_id == tokenizer.eos_token_id
-    text = "12+7=19,19+5=24#24 aZ~\n"
+    text = "12+7=19,19+5=24#24 a  Z~\n\n" + string.printable[:95]
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     assert len(tokenizer(text)["input_ids"]) == len(text), "one token a character"
+    assert len(tokenizer) == model.config.vocab_size
+    assert tokenizer(text)["input_ids"] == character_tokenizer()(text)["input_ids"]
     assert json.loads((folder / "report.json").read_text())["parameters"] == model.num_parameters()
 
 
