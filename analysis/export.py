@@ -20,7 +20,7 @@ SCALE = 2  # PNG pixels a figure's pixel
 
 
 def export(drawings: Sequence[Drawing], folder: Path, suffix: str = "", png: bool = True) -> list[Path]:
-    """Writes <name><suffix>.html, .csv and, with `png`, .png for every drawing and returns the paths in that order.
+    """Writes <name><suffix>.html, .csv and, with `png`, .png for every drawing and returns the paths.
 
     Call with `png` only if `browser` finds one.
     """
@@ -28,15 +28,14 @@ def export(drawings: Sequence[Drawing], folder: Path, suffix: str = "", png: boo
 
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "plotly.min.js", get_plotlyjs().encode())
-    images = _render([drawing.figure for drawing in drawings]) if png else [None] * len(drawings)
     written = []
-    for drawing, image in zip(drawings, images, strict=True):
-        stem = f"{drawing.name}{suffix}"
-        files = {".html": _html(drawing.figure), ".csv": drawing.data.to_csv(index=False).encode(), ".png": image}
-        for ending, content in files.items():
-            if content is not None:
-                write_atomically(folder / f"{stem}{ending}", content)
-                written.append(folder / f"{stem}{ending}")
+    for drawing in drawings:  # before the pictures: a browser that is there but does not start must cost nothing else
+        for ending, content in ((".html", _html(drawing.figure)), (".csv", drawing.data.to_csv(index=False).encode())):
+            written.append(folder / f"{drawing.name}{suffix}{ending}")
+            write_atomically(written[-1], content)
+    for drawing, image in zip(drawings, _render([d.figure for d in drawings]) if png else (), strict=png):
+        written.append(folder / f"{drawing.name}{suffix}.png")
+        write_atomically(written[-1], image)
     return written
 
 
@@ -53,11 +52,11 @@ def _html(figure: go.Figure) -> bytes:
     return page.encode()
 
 
-def _render(figures: Sequence[go.Figure]) -> list[bytes | None]:
+def _render(figures: Sequence[go.Figure]) -> list[bytes]:
     """One browser for all of them: starting it costs seconds, a figure tenths."""
     import kaleido
 
-    async def render() -> list[bytes | None]:
+    async def render() -> list[bytes]:
         async with kaleido.Kaleido(n=1, mathjax=False) as painter:  # MathJax would come from the network
             return [await painter.calc_fig(_plain(figure), opts=_image(figure)) for figure in figures]
 

@@ -129,7 +129,11 @@ def _trials(client: MlflowClient, sweep: str) -> list[Run]:
     quoted = sweep.replace("'", "")
     found = _search(client, f"tags.`{keys.TAG_KIND}` = 'trial' and tags.`{keys.TAG_SWEEP}` = '{quoted}'")
     # Not part of the query: MLflow's != drops the runs that lack the tag, which are the ones wanted.
-    return [run for run in found if run.data.tags.get(keys.TAG_SUPERSEDED) != "true"]
+    return [
+        run
+        for run in found
+        if run.data.tags.get(keys.TAG_SUPERSEDED) != "true" and run.data.tags.get(keys.TAG_PLANNED) != "false"
+    ]
 
 
 def _search(client: MlflowClient, condition: str) -> list[Run]:

@@ -18,6 +18,7 @@ from trainer.compose import compose, flatten
 from trainer.config import ConfigError, RunConfig
 from trainer.identity import base_hash, trial_id
 from trainer.record import TrialIdentity, read_json, write_json
+from trainer.tasks import load_task
 
 PLAN_FILE = "plan.json"
 _NOT_IN_A_FOLDER_NAME = re.compile(r"[^A-Za-z0-9_.+=-]")
@@ -64,6 +65,7 @@ def _points(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Scalar], RunConfig
             try:
                 config = compose([f"scale={spec.scale}", *spec.overrides, *overrides, *written])
                 base_hash(config)  # refuses a model that does not exist
+                load_task(config.task)  # refuses an unknown task and its unknown parameters
             except ConfigError as error:
                 raise ConfigError(f"{spec.source}: variant {variant}: {error}") from error
             yield variant, axes, _with_spec_settings(config, spec)

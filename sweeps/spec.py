@@ -31,6 +31,7 @@ SPECS_DIR = Path(__file__).parent / "specs"
 LABEL = re.compile(r"[A-Za-z0-9_.+-]+")
 REQUIRED = ("name", "variants", "seeds")
 OPTIONAL = ("scale", "overrides", "axes", "resources", "concurrency", "stop", "budget")
+RESERVED = ("single", "mlartifacts")  # beside the sweeps: runs of `minrl train`, and MLflow's artifacts
 SECONDS = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
 
 Scalar = str | int | float | bool | None
@@ -97,6 +98,8 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(f"line {key_node.start_mark.line + 1}: a key is a word, not a list or a mapping")
             if key_node.value in seen:
                 raise ConfigError(f"line {key_node.start_mark.line + 1}: {key_node.value!r} is given twice: keep one")
             seen.add(key_node.value)
@@ -125,7 +128,7 @@ def _parse(content: Any, source: str) -> SweepSpec:
             raise ConfigError(f"{key} is missing: a sweep needs {', '.join(REQUIRED)}")
     return SweepSpec(
         source=source,
-        name=_label(content["name"], "name"),
+        name=_name(content["name"]),
         variants=_variants(content["variants"]),
         seeds=_seeds(content["seeds"]),
         scale=_text(content.get("scale", "tiny"), "scale"),
@@ -143,6 +146,13 @@ def _label(value: Any, where: str) -> str:
     if not isinstance(text, str) or not LABEL.fullmatch(text) or text.startswith("."):
         raise ConfigError(f"{where} {value!r} is no label: use letters, digits and _ . + -, e.g. raftpp_clip-0.1")
     return text
+
+
+def _name(value: Any) -> str:
+    name = _label(value, "name")
+    if name in RESERVED:
+        raise ConfigError(f"name {name!r} is a folder of the project's own: choose another")
+    return name
 
 
 def _text(value: Any, where: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from sweeps.spec import SweepSpec
 from sweeps.stopping import StopRequest
 from sweeps.table import FINISHED, LiveView, PlainView, count_states, summary_table
 from trainer.config import ConfigError
-from trainer.identity import code_hash
+from trainer.identity import available_cores, code_hash
 from trainer.record import State, TrialRecord
 from trainer.tracking import Tracking, ensure_parent, finish_parent, mirror_finished, prepare_store
 
@@ -59,7 +58,7 @@ def submit(submission: Submission, console: Console) -> int:
     Raises `ConfigError` before anything is written for what is wrong with the sweep or the store.
     """
     trials = submission.trials()
-    _check_cores(submission, trials)
+    _check_machine(submission, trials)
     if submission.uri is not None:
         prepare_store(submission.uri)
     stop = StopRequest(submission.sweep_dir, submission.spec.budget_s)
@@ -77,9 +76,9 @@ def submit(submission: Submission, console: Console) -> int:
             stop.clear()
 
 
-def _check_cores(submission: Submission, trials: Sequence[Trial]) -> None:
+def _check_machine(submission: Submission, trials: Sequence[Trial]) -> None:
     """What this machine can never give is said at once; what a cluster has, Ray tells later."""
-    cores = os.cpu_count() or 1
+    cores = available_cores()
     for trial in trials:
         if submission.address is None and trial.config.resources.cpus > cores:
             raise ConfigError(
@@ -94,7 +93,9 @@ def _submit_locked(submission: Submission, trials: list[Trial], stop: StopReques
     tracking = _announce(submission, trials)
     counted = f"{len(trials)} trials, {len(trials) - len(to_run)} done before, {len(to_run)} to run"
     console.print(f"{submission.spec.name}: {counted}", highlight=False)
-    changed = [] if submission.reuse_stale else [row for row in rows if row.other_code]
+    # What other code has begun is never continued, whatever may be reused: a trial has one code.
+    kept = (Standing.stale,) if submission.reuse_stale else ()
+    changed = [row for row in rows if row.other_code and row.standing not in kept]
     if changed:
         set_aside(changed, submission.spec.name, submission.uri)
         console.print(
@@ -105,7 +106,11 @@ def _submit_locked(submission: Submission, trials: list[Trial], stop: StopReques
     errors: dict[str, str] = {}
     if to_run:
         train_bases([trial.config for trial in to_run], submission.runs_dir / BASES)
-        errors = _run(submission, trials, to_run, tracking, stop, console)
+        try:
+            errors = _run(submission, trials, to_run, tracking, stop, console)
+        except BaseException:  # refused by Ray, or stopped by a second signal: MLflow must not show it as running
+            _finish_parent(submission.rows(trials), tracking)
+            raise
     return _conclude(submission, trials, errors, tracking, stop, console)
 
 
@@ -144,7 +149,7 @@ def _run(
     ]
     view_type = LiveView if console.is_terminal else PlainView
     concurrency = submission.concurrency or submission.spec.concurrency
-    at_a_time = concurrency or max(1, int((os.cpu_count() or 1) / max(jobs[0].config.resources.cpus, 1e-9)))
+    at_a_time = concurrency or max(1, int(available_cores() / max(jobs[0].config.resources.cpus, 1e-9)))
     with view_type(console, lambda: submission.rows(trials), submission.spec.name, at_a_time) as view:
 
         def tick() -> None:
@@ -168,11 +173,7 @@ def _conclude(
 ) -> int:
     """Tells how it ended: the summary, the failures with their logs, what is left and how to go on."""
     rows = [_with_error(row, errors.get(row.trial_id)) for row in submission.rows(trials)]
-    if tracking is not None and tracking.parent_run_id is not None:
-        for row in rows:
-            if row.standing in FINISHED:  # some may have ended offline, or while the store was away
-                mirror_finished(tracking, TrialRecord(row.path))
-        finish_parent(tracking.uri, tracking.parent_run_id, {row.path.name: _state(row) for row in rows})
+    _finish_parent(rows, tracking)
     console.print(summary_table(rows, f"{submission.spec.name}: {count_states(rows)}"))
     failed = [row for row in rows if row.standing is Standing.failed]
     for row in failed:
@@ -191,6 +192,16 @@ def _conclude(
     elif not failed:
         console.print(f"next: minrl figures {submission.spec.name}", highlight=False)
     return 1 if failed else 0
+
+
+def _finish_parent(rows: Sequence[Row], tracking: Tracking | None) -> None:
+    """Brings MLflow up to the directories, and ends the sweep's run there."""
+    if tracking is None or tracking.parent_run_id is None:
+        return
+    for row in rows:  # some may have ended offline, or while the store was away
+        if row.standing in FINISHED and not mirror_finished(tracking, TrialRecord(row.path)):
+            break  # it is away now: asking for every trial would take seconds each
+    finish_parent(tracking.uri, tracking.parent_run_id, {row.path.name: _state(row) for row in rows})
 
 
 def _with_error(row: Row, error: str | None) -> Row:

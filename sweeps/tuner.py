@@ -19,6 +19,7 @@ from ray.tune import Callback, Stopper
 from sweeps.stopping import StopRequest
 from sweeps.trial import Job, SweepTrial
 from trainer.config import ConfigError
+from trainer.identity import available_cores
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -60,7 +61,7 @@ def _connect(address: str | None) -> None:
     if address is None:
         ray.init(
             address="local",
-            num_cpus=os.cpu_count(),
+            num_cpus=available_cores(),
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES,
             **quiet,

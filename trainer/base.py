@@ -42,7 +42,8 @@ def ensure_base(config: RunConfig, bases_dir: Path, progress: bool = True) -> Pa
     groups all wrong, mixed and all correct.
     """
     if config.model.path is not None:
-        return Path(config.model.path)
+        local = Path(config.model.path).expanduser()
+        return local.resolve() if local.is_dir() else Path(config.model.path)
     folder = bases_dir / base_hash(config)
     with _locked(bases_dir / f"{folder.name}.lock"):
         if not folder.is_dir():

@@ -27,7 +27,7 @@ def check(model: str, config: RunConfig, k: int, problems: int | None, seed: int
     task = load_task(config.task)
     try:
         tokenizer, policy = load_tokenizer(model), load_policy(model, torch.float32)
-    except OSError as error:
+    except (OSError, ValueError, KeyError) as error:  # missing, or nothing that transformers knows
         raise ConfigError(f"no model at {model}: {str(error).strip().splitlines()[0]}") from error
     generator = TransformersGenerator(_on_device(policy), tokenizer, config.rollout)
     groups = verify(task, generator.sample(task.heldout()[:problems], k, derive(seed, "evaluate")))

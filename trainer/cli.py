@@ -160,7 +160,8 @@ def _train(
                 run.close()
                 break
     if status.state.final:
-        print(f"{status.state}{f' ({status.reason})' if status.reason else ''}: {record.path / 'policy'}")
+        left = record.path / "policy" if status.state == "done" else record.path
+        print(f"{status.state}{f' ({status.reason})' if status.reason else ''}: {left}")
         return
     print(f"stopped after step {status.step} of {status.steps}; the same command goes on from there")
     raise typer.Exit(128 + (stopped_by() or 0))

@@ -43,7 +43,7 @@ class Baseline(StrEnum):
 
 
 class Normalize(StrEnum):
-    """What the advantage is divided by: nothing, the group's or the step's standard deviation of rewards."""
+    """What divides the advantage: nothing, or the standard deviation of the group's rewards or step's advantages."""
 
     none = "none"
     group_std = "group_std"

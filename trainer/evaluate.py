@@ -49,7 +49,8 @@ def _metrics(groups: Sequence[Group], scores: Scores, k: int) -> dict[str, float
     sets = {keys.VAL_ALL: list(range(len(groups)))}
     levels: dict[str, list[int]] = {}
     for row, group in enumerate(groups):
-        sets.setdefault(group.problem.split_set, []).append(row)
+        if group.problem.split_set != keys.VAL_ALL:
+            sets.setdefault(group.problem.split_set, []).append(row)
         levels.setdefault(f"level_{group.problem.difficulty}", []).append(row)
     metrics: dict[str, float] = {}
     for name, rows in sets.items():

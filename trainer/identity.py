@@ -22,8 +22,9 @@ from trainer.compose import to_dict
 from trainer.config import SCHEMA_VERSION, ConfigError, RunConfig
 
 SOURCES = Path(__file__).parent
-BASE_SOURCES = ("base.py", "model.py", "tasks/**/*.py")  # what shapes the weights of a toy base
+BASE_SOURCES = ("base.py", "model.py", "seeds.py", "tasks/**/*.py")  # what shapes the weights of a toy base
 MODEL_FILES = ("config.json", "tokenizer*", "*.safetensors", "*.bin")  # what shapes the numbers of a given model
+PRESENTATION = ("cli.py", "progress.py", "reports.py", "checkup.py")  # what only shows numbers cannot change one
 PACKAGES = ("torch", "transformers", "ray", "mlflow", "hydra-core", "numpy", "vllm", "deepspeed", "flash-attn")
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -62,7 +63,7 @@ def base_hash(config: RunConfig) -> str:
 
 def code_hash() -> str:
     """16 hex digits over the trainer's sources and presets: equal hashes mean the same code ran."""
-    return _sources_hash(("**/*.py", "conf/**/*.yaml"))
+    return _sources_hash(("**/*.py", "conf/**/*.yaml"), without=PRESENTATION)
 
 
 def environment() -> dict[str, Any]:
@@ -73,9 +74,9 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "platform": platform.platform(),
-        "hardware": f"{len(gpus)} x {gpus[0]}" if gpus else f"{_cores()} cores of {cpu}",
+        "hardware": f"{len(gpus)} x {gpus[0]}" if gpus else f"{available_cores()} cores of {cpu}",
         "cpu": cpu,
-        "cores": _cores(),
+        "cores": available_cores(),
         "gpus": gpus,
         "host": socket.gethostname(),
         "git_commit": commit,
@@ -137,8 +138,9 @@ def _file_hash(file: Path) -> str:
 
 
 @cache
-def _sources_hash(patterns: Iterable[str]) -> str:
-    files = sorted({file for pattern in patterns for file in SOURCES.glob(pattern)})
+def _sources_hash(patterns: Iterable[str], without: Iterable[str] = ()) -> str:
+    left_out = {SOURCES / name for name in without}
+    files = sorted({file for pattern in patterns for file in SOURCES.glob(pattern)} - left_out)
     return _digest({file.relative_to(SOURCES).as_posix(): _file_hash(file) for file in files})
 
 
@@ -159,7 +161,7 @@ def _gpus() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
-def _cores() -> int:
+def available_cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

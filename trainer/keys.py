@@ -1,10 +1,12 @@
-"""Every metric, tag and file name of a run, with its formula in one line. Imports without torch.
+"""Every metric and tag of a run, with its formula in one line. Imports without torch.
 
 A metric that could not be measured is left out of its step, never logged as zero. Names have the form
 section/name[/stat]; none is a prefix of another and none holds a character that MLflow refuses.
 """
 
 from __future__ import annotations
+
+import re
 
 # Over ALL sampled responses of the step, before any filter, whatever the variant. The figures and claims read these.
 ROLLOUT_ENTROPY = "rollout/entropy"  # mean over tokens of -sum_v pi(v) log pi(v), pi the policy that sampled; nats
@@ -62,12 +64,16 @@ TAG_CODE_HASH = "minrl.code_hash"
 TAG_HARDWARE = "minrl.hardware"
 TAG_SUPERSEDED = "minrl.superseded"  # "true" on a run whose trial was run again by other code
 TAG_RECORD = "minrl.record"  # which trial directory the run mirrors: the same trial run anew is another record
+TAG_PLANNED = "minrl.planned"  # "false" on a run that the sweep file, edited since, no longer asks for
 TAG_PARENT = "mlflow.parentRunId"
+
+
+_REFUSED = re.compile(r"[^A-Za-z0-9_. -]")
 
 
 def val(eval_set: str, name: str) -> str:
     """``val/<set>/<name>``, e.g. ``val("all", average_at(4))`` or ``val("within_reach", "kl_k3")``."""
-    return f"val/{eval_set}/{name}"
+    return f"val/{_REFUSED.sub('_', eval_set)}/{name}"  # the names of sets and levels are a task's own
 
 
 def average_at(k: int) -> str:

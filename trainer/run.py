@@ -54,6 +54,7 @@ def run_trial(
     record = TrialRecord(path)
     status = record.status()
     if status is not None and status.state.final:
+        shutil.rmtree(path / "checkpoints", ignore_errors=True)  # a kill right after the end may have left them
         yield status
         return
     if not record.exists:

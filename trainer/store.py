@@ -126,8 +126,16 @@ def experiment_id(client: MlflowClient, uri: str) -> str:
 def runs_with_tags(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> Sequence[Run]:
     """The runs that have all these tags, newest first, but those in the waste bin."""
     text = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    found: Sequence[Run] = client.search_runs([experiment], filter_string=text, order_by=["attributes.start_time DESC"])
-    return found
+    found: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            [experiment], filter_string=text, order_by=["attributes.start_time DESC"], page_token=token
+        )
+        found += page
+        token = page.token
+        if not token:
+            return found
 
 
 def supersede(client: MlflowClient, experiment: str, trial_id: str, sweep: str) -> None:

@@ -6,8 +6,8 @@ One experiment, a run a sweep (the parent), a run a trial (`Mirror`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Set
+from typing import TYPE_CHECKING, Any
 
 from trainer import keys
 from trainer.config import ConfigError
@@ -25,6 +25,9 @@ from trainer.store import (
     store_errors,
     supersede,
 )
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 __all__ = [
     "Mirror",
@@ -54,9 +57,18 @@ def ensure_parent(uri: str, sweep: str, plan: Mapping[str, Any]) -> str:
         run_id = str(run.info.run_id)
         client.update_run(run_id, status="RUNNING")
         client.log_dict(run_id, dict(plan), "plan.json")
+        _mark_planned(client, experiment, sweep, {str(trial["trial_id"]) for trial in plan.get("trials", ())})
     except store_errors() as error:
         raise ConfigError(f"the MLflow store refuses the run of sweep {sweep!r} ({one_line(error)})") from None
     return run_id
+
+
+def _mark_planned(client: MlflowClient, experiment: str, sweep: str, trial_ids: Set[str]) -> None:
+    """After an edit of the sweep file, trials of the old one share its name: figures must not take them for seeds."""
+    for run in runs_with_tags(client, experiment, {keys.TAG_KIND: "trial", keys.TAG_SWEEP: sweep}):
+        planned = str(run.data.tags[keys.TAG_TRIAL_ID] in trial_ids).lower()
+        if run.data.tags.get(keys.TAG_PLANNED, "true") != planned:
+            client.set_tag(run.info.run_id, keys.TAG_PLANNED, planned)
 
 
 def finish_parent(uri: str, run_id: str, states: Mapping[str, str]) -> None:

@@ -5,7 +5,10 @@ A combination is refused when it has no meaning, not when it is unwise: ablation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 from trainer.config import (
     AlgorithmConfig,
@@ -25,8 +28,18 @@ GROUP_BASELINES = frozenset({Baseline.group_mean, Baseline.leave_one_out})
 
 def validate(config: RunConfig) -> None:
     """Raises `ConfigError` for values and combinations that have no meaning; the text says what to set instead."""
-    for problem in (*_algorithm_problems(config.algorithm), *_size_problems(config)):
+    for problem in (*_not_finite(config), *_algorithm_problems(config.algorithm), *_size_problems(config)):
         raise ConfigError(problem)
+
+
+def _not_finite(section: Any, prefix: str = "") -> Iterator[str]:
+    """Numbers that YAML can write and nobody can mean."""
+    for item in fields(section):
+        value = getattr(section, item.name)
+        if is_dataclass(value):
+            yield from _not_finite(value, f"{prefix}{item.name}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield f"{prefix}{item.name}={value} is not a finite number"
 
 
 def _algorithm_problems(a: AlgorithmConfig) -> Sequence[str]:
@@ -126,6 +139,10 @@ def _size_problems(config: RunConfig) -> Sequence[str]:
         "model.base.batch_size": config.model.base.batch_size,
         "model.base.warmup_steps": config.model.base.warmup_steps,
         "model.base.threads": config.model.base.threads,
+        "model.hidden_size": config.model.hidden_size,
+        "model.num_layers": config.model.num_layers,
+        "model.num_heads": config.model.num_heads,
+        "rollout.max_tokens_in_flight": config.rollout.max_tokens_in_flight,
     }
     not_negative = {
         "optim.warmup_updates": config.optim.warmup_updates,
@@ -144,6 +161,13 @@ def _size_problems(config: RunConfig) -> Sequence[str]:
             f"rollout.prompts_per_step={prompts} is not a multiple of trainer.updates_per_step={updates}: "
             "mini-batches are cut by prompt and must be of equal size"
         )
+    if config.model.num_heads > 0 and config.model.hidden_size % config.model.num_heads:
+        found.append(
+            f"model.hidden_size={config.model.hidden_size} is not a multiple of num_heads={config.model.num_heads}"
+        )
+    for name, beta in (("beta1", config.optim.beta1), ("beta2", config.optim.beta2)):
+        if not 0 <= beta < 1:
+            found.append(f"optim.{name}={beta} must be at least 0 and below 1: 0.9 and 0.999 are usual")
     grouped = config.algorithm.baseline in GROUP_BASELINES or config.algorithm.normalize is Normalize.group_std
     if grouped and config.rollout.n < 2:
         found.append(

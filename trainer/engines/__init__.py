@@ -28,7 +28,7 @@ class Scores:
 
 
 class DivergedError(ArithmeticError):
-    """A loss or gradient is not finite; the policy is as it was before the update."""
+    """A loss, a gradient or, after the update, a weight is not finite: there is nothing left to train."""
 
 
 class Engine(Protocol):
@@ -40,7 +40,8 @@ class Engine(Protocol):
     def update(self, mini: MiniBatch, scores: Scores, algorithm: AlgorithmConfig, lr: float) -> Mapping[str, float]:
         """One optimizer update on a mini-batch with at least one sample; returns the actor/* metrics.
 
-        Sample.index points into `scores`. Raises `DivergedError` and leaves the policy alone if anything is not finite.
+        Sample.index points into `scores`. Raises `DivergedError` if anything is not finite; a loss or gradient that is
+        not leaves the policy alone.
         """
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:

@@ -78,6 +78,8 @@ class TorchEngine:
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         self._optimizer.step()
+        if not all(torch.isfinite(parameter).all() for parameter in self.policy.parameters()):
+            raise DivergedError("a weight is not finite")
         return self._metrics(totals, norm, lr, algorithm)
 
     def _backward(
