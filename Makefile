@@ -18,14 +18,15 @@ help: ## List the targets
 
 install: $(STAMP) ## Create VENV and install everything but the gpu extra
 
-# torch first and alone: its build (CPU, CUDA version) is the user's choice, the rest follows what is there. Without compiling
-# to bytecode ahead (Python does it on first import) installation takes a third of the time.
+# torch first and alone: its build (CPU, CUDA version) is the user's choice, the rest follows what is there. pip compiles to
+# bytecode on one core; compileall does it on all of them (some packages carry templates that are no Python: not an error).
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else \
 		"error: Python 3.11 or 3.12 is needed, $(PYTHON) is %d.%d: make PYTHON=python3.11 ..." % v)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile "$(TORCH_SPEC)"
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[dev]"
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $(STAMP)
 
 quickstart: $(STAMP) ## Install, run 4 variants x 2 seeds on the CPU, draw the figures
