@@ -14,6 +14,7 @@ import pandas as pd
 
 from analysis.axes import XAxis
 from analysis.runs import Runs
+from trainer.config import ConfigError
 
 BAND = "band: lowest to highest seed"
 COLUMNS = ["point", "key", "x", "mean", "low", "high", "seeds"]
@@ -55,6 +56,8 @@ def _against(values: pd.Series[Any], runs: Runs, run_id: str, x: XAxis) -> pd.Se
     """`values` by step becomes the same values by x: nothing is spent at step 0, between logged steps it is linear."""
     metrics = runs.metrics
     spent = metrics[(metrics["run_id"] == run_id) & (metrics["key"] == x.key) & (metrics["step"] > 0)]
+    if not (metrics["key"] == x.key).any():
+        raise ConfigError(f"run {run_id} of sweep {runs.sweep!r} has no {x.key}: draw it against --x step")
     # A resumed run keeps the clock of the steps that it repeats, so seconds, unlike tokens, may step back a little.
     steps, cost = [0.0, *spent["step"]], np.maximum.accumulate([0.0, *spent["value"]])
     values = values[values.index <= steps[-1]]

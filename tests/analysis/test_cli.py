@@ -53,7 +53,11 @@ def test_every_figure_lands_in_the_sweeps_folder_and_its_paths_are_printed(store
     assert done.returncode == 0, done.stderr
     folder = store.runs_dir / "pair" / "figures"
     names = ("learning_curves", "ablation", "overlay", "group_composition")
-    assert done.stdout.split() == [str(folder / f"{name}{ending}") for name in names for ending in (".html", ".csv")]
+    assert done.stdout.split() == [
+        *(str(folder / f"{name}{ending}") for name in names for ending in (".html", ".csv")),
+        str(folder / "late_means.md"),
+        str(folder / "late_means.csv"),
+    ]
     assert all(Path(line).is_file() for line in done.stdout.split())
 
 
