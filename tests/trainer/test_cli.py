@@ -35,7 +35,7 @@ def test_a_run_shows_its_steps_and_leaves_a_policy_that_can_be_evaluated(
 ) -> None:
     trained = minrl("train", "algorithm=grpo", *tiny_overrides)
     assert trained.returncode == 0, trained.stderr
-    assert "step 4/4  reward -1.000" in trained.stdout
+    assert "step 3/3  reward " in trained.stdout
     record = only_trial(tmp_path)
     status = record.status()
     assert status is not None
@@ -79,11 +79,11 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(
 def test_base_trains_once_and_reports_by_difficulty(minrl: Minrl, tmp_path: Path, tiny_overrides: list[str]) -> None:
     first = minrl("base", *tiny_overrides)
     assert first.returncode == 0, first.stderr
-    assert "sum3" in first.stdout
+    assert "one" in first.stdout
     assert "all wrong" in first.stdout
     (folder,) = (path for path in (tmp_path / "runs" / ".bases").iterdir() if path.is_dir())
     report = json.loads((folder / "report.json").read_text())
-    assert report["all"]["problems"] == 32
+    assert report["all"]["problems"] == 12
     written = (folder / "model.safetensors").stat().st_mtime_ns
     assert minrl("base", *tiny_overrides).returncode == 0
     assert (folder / "model.safetensors").stat().st_mtime_ns == written
