@@ -119,8 +119,8 @@ def _demonstration_loss(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[tuple[str, str]]
 ) -> torch.Tensor:
     """Mean cross-entropy over response tokens, end of sequence included."""
-    prompts = [tokenizer(prompt)["input_ids"] for prompt, _ in examples]
-    responses = [[*tokenizer(response)["input_ids"], tokenizer.eos_token_id] for _, response in examples]
+    prompts = tokenizer([prompt for prompt, _ in examples])["input_ids"]
+    responses = [[*ids, tokenizer.eos_token_id] for ids in tokenizer([r for _, r in examples])["input_ids"]]
     length = max(len(p) + len(r) for p, r in zip(prompts, responses, strict=True))
     input_ids = torch.full((len(examples), length), tokenizer.pad_token_id)
     labels = torch.full((len(examples), length), -100)
