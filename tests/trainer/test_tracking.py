@@ -84,7 +84,7 @@ def _rows(tmp_path: Path) -> int:
 
 
 def test_a_trial_is_one_run_with_its_tags_and_parameters(store_uri: str, record: TrialRecord) -> None:
-    parent = ensure_parent(store_uri, "demo", {"trials": [IDENTITY.trial_id]})
+    parent = ensure_parent(store_uri, "demo", {"trials": [{"trial_id": IDENTITY.trial_id}]})
     Mirror(Tracking(store_uri, parent), record)
     (run,) = _runs(store_uri, kind="trial")
     assert run.info.status == "RUNNING"
