@@ -1,4 +1,4 @@
-"""Shared by all tests: a run that takes seconds, the command line as a user calls it, a store that is ready."""
+"""Shared by all tests: the command line as a user calls it, a store that is ready."""
 
 from __future__ import annotations
 
@@ -14,26 +14,6 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 Minrl = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def tiny_overrides() -> list[str]:
-    """A model of 4,000 parameters and 4 steps: the whole path of a run in seconds, and nothing is learned."""
-    return [
-        "model.hidden_size=16",
-        "model.num_layers=1",
-        "model.num_heads=2",
-        "model.intermediate_size=32",
-        "model.base.skill_steps=5",
-        "model.base.habit_steps=2",
-        "model.base.threads=1",
-        "rollout.prompts_per_step=8",
-        "trainer.steps=4",
-        "trainer.updates_per_step=2",
-        "evaluation.problems=16",
-        "task.params.train_problems=64",
-        "task.params.heldout_problems=32",
-    ]
 
 
 @pytest.fixture
