@@ -16,6 +16,7 @@ TRIALS = {  # variants x axis values x seeds
     "normalization": 4 * 3 * 5,
     "clipping": 12 * 1 * 5,
     "factorial": 9 * 1 * 5,
+    "exploration": 5 * 1 * 5,
     "learning_rate": 4 * 3 * 5,
 }
 

@@ -1,0 +1,176 @@
+"""From runs to paired differences: which runs are compared with which, and what keeps them from being.
+
+The unit is a seed on one base model. Two runs are a pair where base, seed and the values of all axes agree; a unit that
+was run at several values of an axis counts once, with the mean of its differences, because its runs share their
+prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.catalogue import Catalogue, Claim, Comparison
+from analysis.endpoints import AfterStop, Endpoint, Histories, PairEndpoint
+from analysis.runs import Runs
+from analysis.stats import Array
+from trainer.config import ConfigError
+
+BASE, SEED = "model.base_seed", "seed"
+JUDGED = ("done", "diverged")  # states of runs that have come to their end
+FREE = ("resources.*",)  # what cannot change a number
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The paired differences of one comparison.
+
+    values: float [units]; bases, seeds: [units]; lost: what keeps further units out, e.g. "raftpp misses seed 3".
+    `missing` says in words why there is no unit at all.
+    """
+
+    values: Array
+    bases: tuple[str, ...]
+    seeds: tuple[int, ...]
+    lost: tuple[str, ...] = ()
+    missing: str | None = None
+
+    @property
+    def by_base(self) -> dict[str, float]:
+        """The mean difference on each base model."""
+        means = pd.Series(self.values, index=pd.Index(self.bases)).groupby(level=0).mean()
+        return {str(base): float(mean) for base, mean in means.items()}
+
+
+class Pairing:
+    """Pairs the runs of a pool; endpoints are measured once, whatever the number of comparisons that need them."""
+
+    def __init__(self, pool: Runs, catalogue: Catalogue, after_stop: AfterStop = "carry") -> None:
+        self.catalogue = catalogue
+        self.axes = pool.axes
+        table = pool.runs.set_index("run_id")
+        if BASE not in table:
+            table = table.assign(**{BASE: 0})
+        self.table = table[table["state"].isin(JUDGED)]
+        self.unfinished = table[~table["state"].isin(JUDGED)]
+        self.histories = Histories(pool, after_stop)
+        self._measured: dict[str, pd.Series[float]] = {}
+
+    def differences(self, comparison: Comparison, claim: Claim) -> Differences:
+        """`of` minus `against` over the units that have both. Raises `ConfigError` where the runs are not comparable."""
+        labels = {role: self.catalogue.roles[role] for role in comparison.roles}
+        chosen = self._chosen(comparison, list(labels.values()))
+        absent = [role for role, label in labels.items() if label not in set(chosen["variant"])]
+        if absent:
+            return _none(self._absence(absent, labels, comparison.at))
+        _refuse_other_differences(chosen, self._key(), claim)
+        cells = chosen.assign(run=chosen.index).pivot(index=self._key(), columns="variant", values="run")
+        of, against = ([labels[role] for role in side] for side in (comparison.of, comparison.against))
+        whole = cells.dropna()
+        values = pd.Series(self._subtract(comparison, whole, of, against), index=whole.index)
+        return _by_unit(values.dropna(), self._lost(cells, values))
+
+    def diverged(self, claim: Claim) -> dict[str, tuple[int, int]]:
+        """Role: diverged runs, and all that came to their end."""
+        roles = dict.fromkeys(role for test in claim.tests for role in test.roles)
+        ends = {role: self.table["state"][self.table["variant"] == self.catalogue.roles[role]] for role in roles}
+        return {role: (int((states == "diverged").sum()), len(states)) for role, states in ends.items()}
+
+    def _key(self) -> list[str]:
+        return [BASE, SEED, *(axis for axis in self.axes if axis not in (BASE, SEED))]
+
+    def _chosen(self, comparison: Comparison, labels: Sequence[str]) -> pd.DataFrame:
+        """The finished runs of these variants at the values asked for, else at the reference where there are any."""
+        chosen = self.table[self.table["variant"].isin(labels)]
+        for key, value in comparison.at.items():
+            chosen = chosen[chosen[key] == value] if key in chosen else chosen.iloc[:0]
+        for key, value in self.catalogue.reference.items():
+            if key in chosen and key not in comparison.at:
+                at_reference = chosen[chosen[key] == value]
+                chosen = at_reference if set(at_reference["variant"]) == set(chosen["variant"]) else chosen
+        return chosen
+
+    def _subtract(self, comparison: Comparison, cells: pd.DataFrame, of: list[str], against: list[str]) -> Array:
+        measured = comparison.measured
+        if isinstance(measured, PairEndpoint):
+            return measured.measure(self.histories, cells[of[0]].tolist(), cells[against[0]].tolist())
+        values = self._values(comparison.endpoint, measured)
+        table = cells.map(lambda run: values[run]).astype(float)
+        return np.asarray(table[of].mean(axis=1, skipna=False) - table[against].mean(axis=1, skipna=False))
+
+    def _values(self, name: str, endpoint: Endpoint) -> pd.Series[float]:
+        if name not in self._measured:
+            self._measured[name] = self.histories.measure(endpoint)
+        return self._measured[name]
+
+    def _absence(self, roles: Sequence[str], labels: Mapping[str, str], at: Mapping[str, Any]) -> str:
+        place = "".join(f" at {key} = {value}" for key, value in at.items())
+        begun = [role for role in roles if labels[role] in set(self.unfinished["variant"])]
+        told = ", ".join(f"{role} ({labels[role]})" for role in roles)
+        return f"no finished run of {told}{place}" + (f"; {', '.join(begun)} not finished" if begun else "")
+
+    def _lost(self, cells: pd.DataFrame, values: pd.Series[float]) -> tuple[str, ...]:
+        lost = []
+        for variant in cells:
+            without = cells.index[cells[variant].isna()]
+            if len(without):
+                lost.append(f"{variant} misses {_seeds(without)}")
+        unmeasured = values.index[values.isna()]
+        if len(unmeasured):
+            lost.append(f"not measured for {_seeds(unmeasured)}")
+        return tuple(lost)
+
+
+def _seeds(index: pd.Index[Any]) -> str:
+    several = len(set(index.get_level_values(BASE))) > 1
+    names = [f"{row[1]} of base {row[0]}" if several else str(row[1]) for row in index]
+    return f"seed{'s' if len(names) > 1 else ''} {', '.join(dict.fromkeys(names))}"
+
+
+def _none(missing: str) -> Differences:
+    return Differences(np.empty(0), (), (), missing=missing)
+
+
+def _by_unit(values: pd.Series[float], lost: tuple[str, ...]) -> Differences:
+    """One difference a (base, seed): the mean over the axes."""
+    if values.empty:
+        return _none("no seed has all of its runs with this measured" + (f": {'; '.join(lost)}" if lost else ""))
+    units = values.groupby(level=[BASE, SEED], observed=True).mean()
+    bases = tuple(str(base) for base in units.index.get_level_values(BASE))
+    return Differences(units.to_numpy(), bases, tuple(int(s) for s in units.index.get_level_values(SEED)), lost)
+
+
+def _refuse_other_differences(chosen: pd.DataFrame, key: Collection[str], claim: Claim) -> None:
+    """Runs of one variant must have one configuration; two variants may differ in the claim's own keys alone."""
+    config = [name for name in chosen if "." in name and name not in key and not _matches(name, FREE)]
+    text = chosen[config].astype("string").fillna("null")
+    for variant, rows in text.groupby(chosen["variant"]):
+        several = [name for name in config if rows[name].nunique() > 1]
+        if several:
+            raise ConfigError(f"runs of {variant} differ in {_told(rows, several)}: give sweeps of one setting")
+    wrong = [name for name in config if text[name].nunique() > 1 and not _matches(name, claim.may_differ)]
+    if wrong:
+        raise ConfigError(
+            f"claim {claim.id} compares {', '.join(sorted(set(chosen['variant'])))}, which also differ in "
+            f"{_told(text, wrong)}: give sweeps of one setting"
+        )
+    doubled = chosen[chosen.duplicated(["variant", *key])]
+    if len(doubled):
+        row = doubled.iloc[0]
+        raise ConfigError(
+            f"two trials of {row['variant']} have seed {row[SEED]} and one configuration: {row['trial_id']} and another; "
+            "give only one of the sweeps that hold them"
+        )
+
+
+def _matches(name: str, patterns: Collection[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _told(text: pd.DataFrame, names: Sequence[str]) -> str:
+    return "; ".join(f"{name} ({', '.join(sorted(text[name].unique()))})" for name in names[:3])
