@@ -61,9 +61,9 @@ class Comparison:
 
     @property
     def words(self) -> str:
-        """``RAFT++ - RAFT, held-out accuracy, late > 0``."""
-        place = "".join(f", {key.rsplit('.', 1)[-1]} = {value}" for key, value in self.at.items())
-        return f"{self.pair}: {self.measured.words}{self.wanted}{place}"
+        """``late held-out accuracy: RAFT++ - RAFT > 0``."""
+        place = "".join(f" at {key.rsplit('.', 1)[-1]} = {value}" for key, value in self.at.items())
+        return f"{self.measured.words}{place}: {self.pair} {self.wanted}".rstrip()
 
     @property
     def pair(self) -> str:
@@ -71,12 +71,12 @@ class Comparison:
 
     @property
     def wanted(self) -> str:
-        """What the test wants of the difference, e.g. `` > 0`` or `` within ±0.02``."""
+        """What the test wants of the difference, e.g. ``> 0`` or ``within ±0.02``."""
         if self.test is Kind.superiority:
-            return " > 0" if self.direction is Direction.greater else " < 0"
+            return "> 0" if self.direction is Direction.greater else "< 0"
         return {
-            Kind.equivalence: f" within ±{self.margin}",
-            Kind.non_superiority: f" < {self.margin}",
+            Kind.equivalence: f"within ±{self.margin:g}",
+            Kind.non_superiority: f"< {self.margin:g}",
             Kind.description: "",
         }[self.test]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis.catalogue import Catalogue, Claim, Comparison, Direction, Kind, load_claims
 from analysis.decision import Decision, Evidence, Status, decide, evidence
-from analysis.pairs import Differences, Pairing
+from analysis.pairs import Differences, Pairing, no_run_of, place
 from analysis.pool import pool
 from analysis.runs import Runs
 from analysis.stats import (
@@ -101,8 +101,16 @@ class Verdict:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What runs the claim lacks, a line a test."""
-        return tuple(dict.fromkeys(f.pairs.missing for f in self.findings if f.pairs.missing is not None))
+        """What runs the claim lacks: a line for each set of variants, the places at which they lack put together."""
+        absent: dict[str, dict[str, None]] = {}
+        for finding in self.findings:
+            absent.setdefault(place(finding.comparison.at), {}).update(dict.fromkeys(finding.pairs.absent))
+        places: dict[tuple[str, ...], list[str]] = {}
+        for where, labels in absent.items():
+            places.setdefault(tuple(labels), []).append(where)
+        lines = [no_run_of(labels, " and".join(where)) for labels, where in places.items() if labels]
+        others = [f.pairs.missing for f in self.findings if f.pairs.missing and not f.pairs.absent]
+        return tuple(dict.fromkeys([*lines, *others]))
 
     @property
     def bases_disagree(self) -> bool:
@@ -135,23 +143,25 @@ def _judge(pairing: Pairing, catalogue: Catalogue) -> list[Verdict]:
             [[(test, each.values) for test, each in zip(c.tests, pairs[c.id], strict=True)] for c in tested]
         )
         for claim in claims:
-            place = tested.index(claim) if claim in tested else None
-            found[claim.id] = _verdict(claim, pairs[claim.id], pairing, decision, place)
+            row = tested.index(claim) if claim in tested else None
+            found[claim.id] = _verdict(claim, pairs[claim.id], pairing, decision, row)
     return [found[claim.id] for claim in catalogue.claims]
 
 
 def _verdict(
-    claim: Claim, pairs: Sequence[Differences], pairing: Pairing, decision: Decision, place: int | None
+    claim: Claim, pairs: Sequence[Differences], pairing: Pairing, decision: Decision, row: int | None
 ) -> Verdict:
-    status = Status.not_tested if place is None else decision.status(place)
+    status = Status.not_tested if row is None else decision.status(row)
     findings = tuple(_finding(test, each) for test, each in zip(claim.tests, pairs, strict=True))
     beside = tuple(_finding(test, pairing.differences(test, claim)) for test in claim.beside)
     names = ("p", "p_holm", "p_opposite", "p_opposite_holm")
-    p = {name: float("nan") if place is None else as_float(getattr(decision, name)[place]) for name in names}
-    needed, to = (None, "support") if place is None else _needed(findings, decision, place)
+    p = {name: float("nan") if row is None else as_float(getattr(decision, name)[row]) for name in names}
+    needed, to = (None, "support") if row is None else _needed(findings, decision, row)
     sweeps = tuple(dict.fromkeys(pairing.table["sweep"].astype(str)))
-    return Verdict(claim, status, findings, beside, **p, seeds_needed=needed, needed_to=to,
-                   diverged=pairing.diverged(claim), sweeps=sweeps)
+    diverged = pairing.diverged(claim)
+    return Verdict(
+        claim, status, findings, beside, **p, seeds_needed=needed, needed_to=to, diverged=diverged, sweeps=sweeps
+    )
 
 
 def _finding(test: Comparison, pairs: Differences) -> Finding:
@@ -194,13 +204,13 @@ def _sign_flip(test: Comparison, pairs: Differences) -> float:
     return max(below, sign_flip(pairs.values, Side.greater, -test.margin, rng))
 
 
-def _needed(findings: Sequence[Finding], decision: Decision, place: int) -> tuple[int | None, str]:
+def _needed(findings: Sequence[Finding], decision: Decision, row: int) -> tuple[int | None, str]:
     """Seeds for the claim's verdict, taking effects and spreads as they were found.
 
     For a conjunction of k tests each gets power 1 - 0.2 / k, so that all of them reject together with at least 0.8.
     """
     k = len(findings)
-    level, opposite = as_float(decision.level[place]), as_float(decision.level_opposite[place])
+    level, opposite = as_float(decision.level[row]), as_float(decision.level_opposite[row])
     support = [_support_seeds(f.comparison, f.effect, f.sd, level, 1 - (1 - POWER) / k) for f in findings]
     if None not in support:
         return max(each for each in support if each is not None), "support"

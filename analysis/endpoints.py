@@ -118,18 +118,18 @@ class Endpoint:
 
 SHARE, NATS, STEPS = "share correct", "nats", "steps"
 ENDPOINTS: Mapping[str, Endpoint] = {
-    "score": Endpoint("held-out accuracy, late", SHARE, HELD_OUT, late),
-    "score_early": Endpoint("held-out accuracy, early", SHARE, HELD_OUT, early),
-    "score_auc": Endpoint("held-out accuracy, area under the curve", SHARE, HELD_OUT, area),
-    "pass_at_k": Endpoint("held-out pass@k, late", SHARE, PASS, late),
-    "accuracy_late": Endpoint("training accuracy, late", SHARE, keys.REWARD_ACCURACY, late),
-    "accuracy_early": Endpoint("training accuracy, early", SHARE, keys.REWARD_ACCURACY, early),
-    "accuracy_auc": Endpoint("training accuracy, area under the curve", SHARE, keys.REWARD_ACCURACY, area),
-    "entropy_late": Endpoint("entropy, late", NATS, keys.ROLLOUT_ENTROPY, late),
-    "entropy_auc": Endpoint("entropy, area under the curve", NATS, keys.ROLLOUT_ENTROPY, area),
+    "score": Endpoint("late held-out accuracy", SHARE, HELD_OUT, late),
+    "score_early": Endpoint("early held-out accuracy", SHARE, HELD_OUT, early),
+    "score_auc": Endpoint("held-out accuracy AUC", SHARE, HELD_OUT, area),
+    "pass_at_k": Endpoint("late held-out pass@k", SHARE, PASS, late),
+    "accuracy_late": Endpoint("late training accuracy", SHARE, keys.REWARD_ACCURACY, late),
+    "accuracy_early": Endpoint("early training accuracy", SHARE, keys.REWARD_ACCURACY, early),
+    "accuracy_auc": Endpoint("training accuracy AUC", SHARE, keys.REWARD_ACCURACY, area),
+    "entropy_late": Endpoint("late entropy", NATS, keys.ROLLOUT_ENTROPY, late),
+    "entropy_auc": Endpoint("entropy AUC", NATS, keys.ROLLOUT_ENTROPY, area),
     "entropy_half_step": Endpoint("steps to half of the entropy", STEPS, keys.ROLLOUT_ENTROPY, half_step),
-    "kl_early": Endpoint("KL to the base, early", NATS, keys.ROLLOUT_KL_K1, early),
-    "kl_late": Endpoint("KL to the base, late", NATS, keys.ROLLOUT_KL_K1, late),
+    "kl_early": Endpoint("early KL to the base", NATS, keys.ROLLOUT_KL_K1, early),
+    "kl_late": Endpoint("late KL to the base", NATS, keys.ROLLOUT_KL_K1, late),
 }
 
 
@@ -253,8 +253,6 @@ def _smooth(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 PAIR_ENDPOINTS: Mapping[str, PairEndpoint] = {
-    "accuracy_at_common_kl": PairEndpoint(
-        "training accuracy at the largest KL that both reach", SHARE, accuracy_at_common_kl
-    ),
-    "crossover_step": PairEndpoint("step from which the second stays ahead", STEPS, crossover_step),
+    "accuracy_at_common_kl": PairEndpoint("training accuracy at the largest common KL", SHARE, accuracy_at_common_kl),
+    "crossover_step": PairEndpoint("step from which the second leads", STEPS, crossover_step),
 }

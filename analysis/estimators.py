@@ -41,9 +41,7 @@ class Band:
     label: str
 
 
-def bootstrap_band(
-    values: ArrayLike, rng: np.random.Generator, level: float = 0.95, draws: int = 2000
-) -> Band:
+def bootstrap_band(values: ArrayLike, rng: np.random.Generator, level: float = 0.95, draws: int = 2000) -> Band:
     """Percentile bootstrap of the mean over the last axis of values [..., n].
 
     Descriptive: over 5 units it covers the mean about 0.84 of the time where it says 0.95 (benchmarks/calibration.py).

@@ -31,13 +31,14 @@ class Differences:
     """The paired differences of one comparison.
 
     values: float [units]; bases, seeds: [units]; lost: what keeps further units out, e.g. "raftpp misses seed 3".
-    `missing` says in words why there is no unit at all.
+    Where there is no unit at all, `absent` are the labels without a finished run, and `missing` says in words why.
     """
 
     values: Array
     bases: tuple[str, ...]
     seeds: tuple[int, ...]
     lost: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     missing: str | None = None
 
     @property
@@ -57,18 +58,19 @@ class Pairing:
         if BASE not in table:
             table = table.assign(**{BASE: 0})
         self.table = table[table["state"].isin(JUDGED)]
+        self.varying = _varying(self.table, self._key())
         self.unfinished = table[~table["state"].isin(JUDGED)]
         self.histories = Histories(pool, after_stop)
         self._measured: dict[str, pd.Series[float]] = {}
 
     def differences(self, comparison: Comparison, claim: Claim) -> Differences:
-        """`of` minus `against` over the units that have both. Raises `ConfigError` where the runs are not comparable."""
+        """`of` minus `against` over the units that have both. Raises `ConfigError` where runs are not comparable."""
         labels = {role: self.catalogue.roles[role] for role in comparison.roles}
         chosen = self._chosen(comparison, list(labels.values()))
         absent = [role for role, label in labels.items() if label not in set(chosen["variant"])]
         if absent:
-            return _none(self._absence(absent, labels, comparison.at))
-        _refuse_other_differences(chosen, self._key(), claim)
+            return self._absence([labels[role] for role in absent], comparison.at)
+        _refuse_other_differences(chosen, self.varying.loc[chosen.index], claim)
         cells = chosen.assign(run=chosen.index).pivot(index=self._key(), columns="variant", values="run")
         of, against = ([labels[role] for role in side] for side in (comparison.of, comparison.against))
         whole = cells.dropna()
@@ -108,11 +110,10 @@ class Pairing:
             self._measured[name] = self.histories.measure(endpoint)
         return self._measured[name]
 
-    def _absence(self, roles: Sequence[str], labels: Mapping[str, str], at: Mapping[str, Any]) -> str:
-        place = "".join(f" at {key} = {value}" for key, value in at.items())
-        begun = [role for role in roles if labels[role] in set(self.unfinished["variant"])]
-        told = ", ".join(f"{role} ({labels[role]})" for role in roles)
-        return f"no finished run of {told}{place}" + (f"; {', '.join(begun)} not finished" if begun else "")
+    def _absence(self, absent: Sequence[str], at: Mapping[str, Any]) -> Differences:
+        begun = sorted(set(absent) & set(self.unfinished["variant"]))
+        missing = no_run_of(absent, place(at)) + (f"; {', '.join(begun)} not finished" if begun else "")
+        return Differences(np.empty(0), (), (), absent=tuple(absent), missing=missing)
 
     def _lost(self, cells: pd.DataFrame, values: pd.Series[float]) -> tuple[str, ...]:
         lost = []
@@ -126,45 +127,49 @@ class Pairing:
         return tuple(lost)
 
 
+def no_run_of(labels: Collection[str], where: str) -> str:
+    return f"no finished run of {', '.join(labels)}{where}"
+
+
+def place(at: Mapping[str, Any]) -> str:
+    return "".join(f" at {key} = {value}" for key, value in at.items())
+
+
 def _seeds(index: pd.Index[Any]) -> str:
     several = len(set(index.get_level_values(BASE))) > 1
     names = [f"{row[1]} of base {row[0]}" if several else str(row[1]) for row in index]
     return f"seed{'s' if len(names) > 1 else ''} {', '.join(dict.fromkeys(names))}"
 
 
-def _none(missing: str) -> Differences:
-    return Differences(np.empty(0), (), (), missing=missing)
-
-
 def _by_unit(values: pd.Series[float], lost: tuple[str, ...]) -> Differences:
     """One difference a (base, seed): the mean over the axes."""
     if values.empty:
-        return _none("no seed has all of its runs with this measured" + (f": {'; '.join(lost)}" if lost else ""))
+        missing = "no seed has all of its runs with this measured" + (f": {'; '.join(lost)}" if lost else "")
+        return Differences(np.empty(0), (), (), missing=missing)
     units = values.groupby(level=[BASE, SEED], observed=True).mean()
     bases = tuple(str(base) for base in units.index.get_level_values(BASE))
     return Differences(units.to_numpy(), bases, tuple(int(s) for s in units.index.get_level_values(SEED)), lost)
 
 
-def _refuse_other_differences(chosen: pd.DataFrame, key: Collection[str], claim: Claim) -> None:
+def _varying(table: pd.DataFrame, key: Collection[str]) -> pd.DataFrame:
+    """The configuration keys in which any two runs differ, as text; what identifies a unit is none of them."""
+    config = [name for name in table if "." in name and name not in key and not _matches(name, FREE)]
+    text = table[config].astype("string").astype(object).fillna("null")
+    return text.loc[:, text.nunique() > 1]
+
+
+def _refuse_other_differences(chosen: pd.DataFrame, config: pd.DataFrame, claim: Claim) -> None:
     """Runs of one variant must have one configuration; two variants may differ in the claim's own keys alone."""
-    config = [name for name in chosen if "." in name and name not in key and not _matches(name, FREE)]
-    text = chosen[config].astype("string").fillna("null")
-    for variant, rows in text.groupby(chosen["variant"]):
-        several = [name for name in config if rows[name].nunique() > 1]
-        if several:
-            raise ConfigError(f"runs of {variant} differ in {_told(rows, several)}: give sweeps of one setting")
-    wrong = [name for name in config if text[name].nunique() > 1 and not _matches(name, claim.may_differ)]
+    several = [name for name in config if config[name].nunique() > 1]
+    for variant, rows in config[several].groupby(chosen["variant"]):
+        differing = [name for name in several if rows[name].nunique() > 1]
+        if differing:
+            raise ConfigError(f"runs of {variant} differ in {_told(rows, differing)}: give sweeps of one setting")
+    wrong = [name for name in several if not _matches(name, claim.may_differ)]
     if wrong:
         raise ConfigError(
             f"claim {claim.id} compares {', '.join(sorted(set(chosen['variant'])))}, which also differ in "
-            f"{_told(text, wrong)}: give sweeps of one setting"
-        )
-    doubled = chosen[chosen.duplicated(["variant", *key])]
-    if len(doubled):
-        row = doubled.iloc[0]
-        raise ConfigError(
-            f"two trials of {row['variant']} have seed {row[SEED]} and one configuration: {row['trial_id']} and another; "
-            "give only one of the sweeps that hold them"
+            f"{_told(config, wrong)}: give sweeps of one setting"
         )
 
 
