@@ -39,7 +39,7 @@ NOTE = (
 def terminal_table(verdicts: Sequence[Verdict], width: int) -> Table:
     """One row a claim and, where it was tested, one a test; p-values where `width` has room for them."""
     wide = width >= WIDE
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, expand=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("#", justify="right", style="bold", no_wrap=True)
     table.add_column("claim, and its tests", ratio=1, overflow="fold")
     table.add_column("verdict", no_wrap=True)

@@ -1,0 +1,65 @@
+"""Descriptions of curves and samples, and factorial contrasts, by hand."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from analysis.estimators import area_under_curve, bootstrap_band, interquartile_mean
+from analysis.factorial import contrasts, factorial_effects
+
+
+def test_the_area_is_divided_by_the_steps_that_it_spans() -> None:
+    # Trapezoids over 0-10 and 10-40: 10 * 0.15 + 30 * 0.3 = 10.5, over 40 steps
+    assert float(area_under_curve([0, 10, 40], [0.1, 0.2, 0.4])) == pytest.approx(10.5 / 40)
+    assert area_under_curve([0, 10, 40], np.full((2, 3), 0.5)).tolist() == [0.5, 0.5]
+    assert float(area_under_curve([7], [0.3])) == 0.3
+
+
+def test_the_interquartile_mean_is_rliables_formula() -> None:
+    assert interquartile_mean([100, 1, 2, 3, 4, -50, 5, 6]) == 3.5  # two cut on each side
+    values = np.random.default_rng(0).normal(size=(5, 3))
+    assert interquartile_mean(values) == pytest.approx(scipy.stats.trim_mean(values, 0.25, axis=None))
+
+
+def test_the_bootstrap_band_follows_its_generator_and_says_that_it_describes() -> None:
+    values = np.random.default_rng(1).normal(size=(3, 8))
+    band, again = (bootstrap_band(values, np.random.default_rng(2)) for _ in range(2))
+    assert band.low.tolist() == again.low.tolist()
+    assert band.low.shape == (3,)
+    assert (band.low <= values.mean(axis=1)).all()
+    assert (band.high >= values.mean(axis=1)).all()
+    assert "descriptive" in band.label
+    expected = scipy.stats.bootstrap((values[0],), np.mean, method="percentile", rng=3, n_resamples=20_000)
+    assert band.low[0] == pytest.approx(expected.confidence_interval.low, abs=0.05)
+
+
+def test_factorial_effects_by_hand() -> None:
+    # (filter, baseline): 1, 2, 4, 9. filter: (4 + 9)/2 - (1 + 2)/2 = 5; baseline: (2 + 9)/2 - (1 + 4)/2 = 3;
+    # interaction: ((9 - 4) - (2 - 1)) / 2 = 2
+    cells = {(False, False): [1.0, 2.0], (False, True): [2.0, 3.0], (True, False): [4.0, 5.0], (True, True): [9.0, 10]}
+    found = contrasts(cells, ["filter", "baseline"])
+    assert {name: effect.tolist() for name, effect in found.items()} == {
+        "filter": [5, 5],
+        "baseline": [3, 3],
+        "filter x baseline": [2, 2],
+    }
+
+
+def test_factorial_effects_are_those_of_the_regression_on_plus_and_minus_one() -> None:
+    rng = np.random.default_rng(4)
+    cells = {levels: rng.normal(size=6) for levels in product([False, True], repeat=3)}
+    design = np.array([[1, *(1 if on else -1 for on in levels)] for levels in cells])
+    means = np.array([values.mean() for values in cells.values()])
+    slopes = np.linalg.lstsq(design, means, rcond=None)[0][1:]
+    found = factorial_effects(cells, ["a", "b", "c"])
+    assert [float(found[name].mean) for name in "abc"] == pytest.approx((2 * slopes).tolist())
+    assert found["a x b x c"].n == 6
+
+
+def test_a_factorial_with_a_hole_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"needs all 2 cells; missing: \[\(True,\)\]"):
+        contrasts({(False,): [1.0]}, ["filter"])
