@@ -1,5 +1,7 @@
 """From single runs to one curve a point: the mean over seeds and the range that they span.
 
+Where the runs start from several base models a "seed" below is a pair of base and seed, each a run of its own.
+
 The band is the range over seeds, lowest to highest, for every number of seeds. It hides no run, needs no assumption
 about a distribution that two to five values cannot show, keeps shares within 0 and 1, and cannot be mistaken for a
 confidence interval, which a standard deviation or a bootstrap of five seeds would be. It describes and decides nothing.
@@ -17,6 +19,7 @@ from analysis.runs import Runs
 from trainer.config import ConfigError
 
 BAND = "band: lowest to highest seed"
+BAND_OVER_BASES = "band: lowest to highest run of all bases"
 COLUMNS = ["point", "key", "x", "mean", "low", "high", "seeds"]
 
 
@@ -36,6 +39,18 @@ def curves(runs: Runs, key: str, x: XAxis = XAxis.step, window: int = 1) -> pd.D
     if not tables:
         return pd.DataFrame(columns=COLUMNS)
     return pd.concat(tables, ignore_index=True)[COLUMNS]
+
+
+def run_curves(runs: Runs, key: str, x: XAxis = XAxis.step, window: int = 1) -> pd.DataFrame:
+    """The single runs behind `curves`, on the same x: columns point, run_id, key (str), x, value (float)."""
+    chosen = runs.metrics[runs.metrics["key"] == key]
+    tables = []
+    for point, part in _parts(chosen):
+        wide = _seed_table(part, runs, x, window).rename_axis(index="x", columns="run_id")
+        tables.append(wide.stack().rename("value").reset_index().assign(point=point, key=key))
+    if not tables:
+        return pd.DataFrame(columns=["point", "run_id", "key", "x", "value"])
+    return pd.concat(tables, ignore_index=True)[["point", "run_id", "key", "x", "value"]].astype({"x": "float64"})
 
 
 def _parts(metrics: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pandas as pd
 
+from analysis.outcomes import late_by_run
+from analysis.pool import BASE_SEED, bases
 from analysis.runs import Runs
 from trainer import keys
-
-LATE_SHARE = 0.25  # "late" is the last quarter of the steps, as in every statement about the paper's claims
 
 
 def late_means(runs: Runs, key: str) -> pd.DataFrame:
     """Mean of metric `key` over the last quarter of each run's steps.
 
-    One row a point in the order of `Runs.drawn`, one column a seed, and "mean" over the seeds there are; NaN where a
-    seed has not logged the metric late. What is late is measured against the longest run of the sweep, so a run that
-    ended early (diverged, or still running) has no late mean rather than one of its middle.
+    One row a point in the order of `Runs.drawn`, one column a seed (``base 1, seed 0`` where the runs start from
+    several base models), and "mean" over the runs there are; NaN where a run has not logged the metric late.
     """
-    chosen = runs.metrics[runs.metrics["key"] == key]
-    late = chosen[chosen["step"] > (1 - LATE_SHARE) * runs.metrics["step"].max()]
-    table: pd.DataFrame = late.pivot_table(index="point", columns="seed", values="value", aggfunc="mean")
-    table = table.reindex(index=runs.drawn, columns=sorted(set(runs.runs["seed"])))
-    table.columns = [f"seed {seed}" for seed in table.columns]
+    several = len(bases(runs)) > 1
+    cells = runs.runs[["point", "seed"]].assign(base=runs.runs[BASE_SEED] if several else 0)
+    cells["value"] = late_by_run(runs, key).to_numpy()
+    table: pd.DataFrame = cells.groupby(["point", "base", "seed"])["value"].mean().unstack(["base", "seed"])
+    table = table.reindex(index=runs.drawn).sort_index(axis=1)
+    table.columns = [f"base {base}, seed {seed}" if several else f"seed {seed}" for base, seed in table.columns]
     table["mean"] = table.mean(axis=1)
     return table
 

@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-from analysis.axes import XAxis
 from analysis.figures.ablation import ablation
 from analysis.figures.composition import composition
+from analysis.figures.divergence import divergence
+from analysis.figures.effects import effects, no_effect
+from analysis.figures.frontier import frontier
 from analysis.figures.learning import learning_curves
-from analysis.figures.overlay import overlay
-from analysis.runs import Runs
-
-if TYPE_CHECKING:
-    from analysis.figures.canvas import Drawing
+from analysis.figures.needs import Figure, Needs, Summary
+from analysis.figures.overlay import PAPER_PAIR, overlay, too_many
+from analysis.figures.paper_figure_1 import paper_figure_1
+from analysis.figures.paper_figure_2 import VARIANTS as FIGURE_2
+from analysis.figures.paper_figure_2 import paper_figure_2
+from analysis.figures.paper_figure_3 import paper_figure_3
+from analysis.figures.paper_figure_4 import VARIANTS as FIGURE_4
+from analysis.figures.paper_figure_4 import paper_figure_4
+from analysis.figures.passk import pass_at_k
+from analysis.figures.spaghetti import spaghetti
+from analysis.figures.trajectories import trajectories
+from trainer import keys
 
 # Metrics that the figures read, as patterns for `analysis.runs.load`.
-METRIC_KEYS = ("reward/accuracy", "rollout/*", "group/*", "val/all/average_at_*", "perf/*")
+METRIC_KEYS = ("reward/accuracy", "rollout/*", "group/*", "val/*/average_at_*", "val/*/pass_at_*", "perf/*")
 
-# name: how it is drawn; None where the sweep has not what the figure needs.
-FIGURES: Mapping[str, Callable[[Runs, XAxis], Drawing | None]] = {
-    "learning_curves": learning_curves,
-    "ablation": ablation,
-    "overlay": overlay,
-    "group_composition": composition,
+_HELD_OUT = "val/all/average_at_*"
+_ALL_THREE = (keys.REWARD_ACCURACY, keys.ROLLOUT_ENTROPY, keys.ROLLOUT_KL_K3)
+
+# name: how it is drawn against an x. Called with runs and x; None where `missing(runs)` says what is missing.
+FIGURES: Mapping[str, Figure] = {
+    "learning_curves": Figure(learning_curves, Needs((keys.REWARD_ACCURACY,))),
+    "ablation": Figure(ablation, Needs((keys.REWARD_ACCURACY,))),
+    "overlay": Figure(overlay, too_many),
+    "group_composition": Figure(composition, Needs(("group/*",))),
+    "seed_curves": Figure(spaghetti, Needs((keys.REWARD_ACCURACY,))),
+    "paper_figure_1": Figure(paper_figure_1, Needs((_HELD_OUT,), ("raft", "raftpp", "grpo"), axes=False)),
+    "paper_figure_2": Figure(paper_figure_2, Needs(_ALL_THREE[:2], FIGURE_2, least=3, axes=False)),
+    "paper_figure_3": Figure(paper_figure_3, Needs(_ALL_THREE, PAPER_PAIR, axes=False)),
+    "paper_figure_4": Figure(paper_figure_4, Needs(_ALL_THREE, FIGURE_4, axes=False)),
+}
+
+# name: how it is drawn from what the runs came to. Called with runs alone.
+SUMMARIES: Mapping[str, Summary] = {
+    "effects": Summary(effects, no_effect),
+    "frontier": Summary(frontier, Needs((keys.REWARD_ACCURACY, keys.ROLLOUT_KL_K3))),
+    "entropy_accuracy": Summary(trajectories, Needs((keys.REWARD_ACCURACY, keys.ROLLOUT_ENTROPY))),
+    "pass_at_k": Summary(pass_at_k, Needs(("val/*/pass_at_*",))),
+    "divergence": Summary(divergence, Needs((keys.REWARD_ACCURACY,))),
 }

@@ -15,6 +15,8 @@ from analysis.figures.style import FAINT_INK, FONT, GRID, INK, Look
 
 WIDTH = 1080  # pixels: two columns of a page at twice the resolution, or a laptop's window
 _LEFT, _LEGEND_ROW, _CAPTION_ROW, _ROW_GAP = 66, 21, 18, 62
+TITLED_GAP = 92
+_RIGHT = 38  # wide enough for the mode bar, which stands upright in it and so covers neither legend nor panels
 
 
 @dataclass(frozen=True)
@@ -32,36 +34,42 @@ def sheet(
     panel_height: int,
     entries: Sequence[str],
     caption: str,
-    right: int = 24,
+    right: int = 0,
+    left: int = _LEFT,
+    shared_x: bool = True,
+    row_gap: int = _ROW_GAP,
     **grid: object,
 ) -> go.Figure:
     """An empty figure: one panel a title, filled row by row; `entries` are the names that the legend will show.
 
-    `right` is the right margin in pixels; `grid` goes to plotly's make_subplots.
+    `right` and `left` are margins in pixels, `right` beside the mode bar's; `row_gap` lies between rows, where
+    `TITLED_GAP` has room for the titles of x axes; without `shared_x` every panel has an x
+    axis of its own; `grid` goes to plotly's make_subplots.
     """
     rows = math.ceil(len(titles) / columns)
     lines = textwrap.wrap(caption, 172)
-    top = 40 + _LEGEND_ROW * _legend_rows(entries)
+    top = 40 + _LEGEND_ROW * _legend_rows(entries, WIDTH - left - _RIGHT - right)
     bottom = 64 + _CAPTION_ROW * len(lines)
-    inner = rows * panel_height + _ROW_GAP * (rows - 1)
-    spacing = {"vertical_spacing": _ROW_GAP / inner, "horizontal_spacing": 0.075 if columns < 4 else 0.03}
+    inner = rows * panel_height + row_gap * (rows - 1)
+    spacing = {"vertical_spacing": row_gap / inner, "horizontal_spacing": 0.075 if columns < 4 else 0.03}
     figure = make_subplots(rows, columns, subplot_titles=[f"<b>{title}</b>" for title in titles], **(spacing | grid))
     figure.update_annotations(font_size=14 if columns < 4 else 12.5, yshift=3)
     figure.update_layout(
         template="none",
         width=WIDTH,
         height=top + inner + bottom,
-        margin={"l": _LEFT, "r": right, "t": top, "b": bottom},
+        margin={"l": left, "r": _RIGHT + right, "t": top, "b": bottom},
         font={"family": FONT, "size": 13, "color": INK},
         hovermode="x unified",
+        modebar={"orientation": "v", "remove": ["select2d", "lasso2d"]},
         legend=_legend(entries, top + inner + bottom),
     )
     axis = {"linecolor": INK, "ticks": "outside", "tickcolor": INK, "ticklen": 4, "zeroline": False}
-    figure.update_xaxes(**axis, showgrid=False, title_font_size=13, title_standoff=8, matches="x")
+    figure.update_xaxes(**axis, showgrid=False, title_font_size=13, title_standoff=8, matches="x" if shared_x else None)
     figure.update_yaxes(**axis, gridcolor=GRID, title_font_size=13, title_standoff=6, nticks=6)
     below = {"xref": "paper", "yref": "paper", "x": 0, "y": 0, "xanchor": "left", "yanchor": "top", "showarrow": False}
     font = {"size": 12, "color": FAINT_INK}
-    figure.add_annotation(text="<br>".join(lines), align="left", xshift=12 - _LEFT, yshift=-54, font=font, **below)
+    figure.add_annotation(text="<br>".join(lines), align="left", xshift=12 - left, yshift=-54, font=font, **below)
     return figure
 
 
@@ -98,6 +106,6 @@ def _entry_width(entries: Sequence[str]) -> int:
     return 8 + round(6.1 * max(map(len, entries), default=0))
 
 
-def _legend_rows(entries: Sequence[str]) -> int:
-    per_row = max(1, (WIDTH - _LEFT) // (_entry_width(entries) + 42))
+def _legend_rows(entries: Sequence[str], width: int) -> int:
+    per_row = max(1, width // (_entry_width(entries) + 42))
     return math.ceil(len(entries) / per_row)

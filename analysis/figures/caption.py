@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from analysis.curves import BAND
+from analysis.curves import BAND, BAND_OVER_BASES
+from analysis.pool import BASE_SEED, bases
 from analysis.runs import Runs
 
 
@@ -13,14 +14,19 @@ def caption(runs: Runs, *notes: str, band: bool = True) -> str:
     table = runs.runs
     scales = " and ".join(sorted(set(table["scale"].dropna()))) or "not recorded"
     return (
-        ". ".join(
-            [f"Sweep {runs.sweep} (scale {scales})", _seeds(runs, band), *notes, *_unfinished(runs), _commit(runs)]
-        )
+        ". ".join([f"{_sweep(runs)} (scale {scales})", _seeds(runs, band), *notes, *_unfinished(runs), _commit(runs)])
         + "."
     )
 
 
+def _sweep(runs: Runs) -> str:
+    names = runs.sweep.split(" + ")
+    return "Sweep " + names[0] if len(names) == 1 else "Sweeps " + ", ".join(names[:-1]) + f" and {names[-1]}"
+
+
 def _seeds(runs: Runs, band: bool) -> str:
+    if len(bases(runs)) > 1:
+        return _bases_and_seeds(runs, band)
     by_point = {tuple(sorted(part)) for _, part in runs.runs.groupby("point")["seed"]}
     everywhere = set.intersection(*map(set, by_point))
     anywhere = sorted(set(runs.runs["seed"]))
@@ -29,6 +35,17 @@ def _seeds(runs: Runs, band: bool) -> str:
     text = f"Mean over seeds {seed_range(anywhere)}" + (f", {BAND}" if band else "")
     if len(everywhere) < len(anywhere):
         text += "; not every variant has every seed"
+    return text
+
+
+def _bases_and_seeds(runs: Runs, band: bool) -> str:
+    """What a mean is over where there are several base models: their seeds, and the runs' own."""
+    by_point = [set(zip(part[BASE_SEED], part["seed"], strict=True)) for _, part in runs.runs.groupby("point")]
+    everywhere, anywhere = set.intersection(*by_point), set.union(*by_point)
+    text = f"Mean over {len(anywhere)} runs, base models {seed_range(bases(runs))} and seeds "
+    text += seed_range({seed for _, seed in anywhere}) + (f", {BAND_OVER_BASES}" if band else "")
+    if len(everywhere) < len(anywhere):
+        text += "; not every variant has every run"
     return text
 
 

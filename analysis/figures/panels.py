@@ -13,6 +13,7 @@ from analysis.curves import curves
 from analysis.figures.canvas import Drawing, add_legend, finish_x, sheet
 from analysis.figures.caption import caption
 from analysis.figures.style import Look, looks
+from analysis.outcomes import held_out_keys
 from analysis.runs import Runs
 from trainer import keys
 
@@ -21,12 +22,16 @@ SHARE = "share correct"
 
 @dataclass(frozen=True)
 class Panel:
-    """One metric with its title and unit; `markers` where it is measured only every few steps."""
+    """One metric with its title and unit; `markers` where it is measured only every few steps.
+
+    `points` are those that this panel shows, where it does not show all that are drawn.
+    """
 
     key: str
     title: str
     unit: str
     markers: bool = False
+    points: tuple[str, ...] | None = None
 
     @property
     def range_mode(self) -> str:
@@ -54,10 +59,12 @@ def curve_panels(
     for place, panel in enumerate(panels):
         row, column = place // columns + 1, place % columns + 1
         table = curves(runs, panel.key, x, 1 if panel.markers else window)
-        _add_curves(figure, table, drawn, row, column, panel.markers)
+        if panel.points is not None:
+            table = table[table["point"].isin(panel.points)]
+        add_curves(figure, table, drawn, row, column, panel.markers)
         figure.update_yaxes(title_text=panel.unit, rangemode=panel.range_mode, row=row, col=column)
         tables.append(table)
-    data = pd.concat(tables, ignore_index=True)
+    data = pd.concat(tables, ignore_index=True).drop_duplicates(ignore_index=True)
     finish_x(figure, data, len(panels), columns, x.label)
     add_legend(figure, drawn)
     return Drawing(name, figure, data)
@@ -68,10 +75,19 @@ def drawn_looks(runs: Runs) -> dict[str, Look]:
     return {point: look for point, look in looks(runs.points).items() if point in runs.drawn}
 
 
-def _add_curves(
+def held_out(runs: Runs) -> Panel | None:
+    """average@k over all held-out problems, with the largest k that was logged; None where nothing was evaluated."""
+    found = held_out_keys(runs).get(keys.VAL_ALL)
+    return Panel(found[0], f"Held-out accuracy (average@{found[1]})", SHARE, markers=True) if found else None
+
+
+def add_curves(
     figure: go.Figure, data: pd.DataFrame, drawn: Mapping[str, Look], row: int, column: int, markers: bool
 ) -> None:
-    """Bands lie below every line, or the last variant's band would veil the others' lines."""
+    """A line and a band for each point of `drawn` that `data`, a table of `curves`, has.
+
+    Bands lie below every line, or the last variant's band would veil the others' lines.
+    """
     parts = {point: data[data["point"] == point] for point in drawn if (data["point"] == point).any()}
     opacity = 0.16 if len(parts) <= 4 else 0.08
     for point, part in parts.items():

@@ -34,6 +34,8 @@ _KNOWN = {
     "reinforce_batch_mean": ("Reinforce + batch mean", GREY, "dash"),
     "reinforce_rej_batch_mean": ("Reinforce-Rej + batch mean", BLUE, "dash"),
     "reinforce_random_removal": ("Reinforce + random removal", GREY, "dot"),
+    "ppo": ("PPO", SKY, "solid"),
+    "dpo": ("Iterative DPO", PURPLE, "solid"),
     "rloo": ("RLOO", VERMILLION, "dash"),
     "dr_grpo": ("Dr. GRPO", VERMILLION, "dot"),
     "reinforce_pp_baseline": ("REINFORCE++-baseline", VERMILLION, "dashdot"),
@@ -42,8 +44,9 @@ _KNOWN = {
     "released_grpo": ("GRPO (released code)", VERMILLION, "longdash"),
     "released_reinforce_rej": ("Reinforce-Rej (released code)", BLUE, "longdash"),
 }
-# Short labels that a sweep on Reinforce may give its switches.
+# Other labels for the same: what a sweep on Reinforce may call its switches.
 _SHORT = {
+    "iterative_dpo": "dpo",
     "mean_zero": "reinforce_mean_zero",
     "remove_all_correct": "reinforce_remove_all_correct",
     "remove_all_wrong": "reinforce_remove_all_wrong",
@@ -73,12 +76,12 @@ def looks(points: Sequence[str]) -> dict[str, Look]:
     Where the sweep has axes, colour tells the variant and dash the place on the axes. A label that is not a preset's
     takes the first pair of colour and dash that is free, in alphabetical order.
     """
-    variants = sorted(dict.fromkeys(map(_variant, points)), key=_rank)
+    variants = sorted(dict.fromkeys(map(variant_of, points)), key=_rank)
     base = _variant_looks(variants)
-    places = list(dict.fromkeys(_place(point) for point in points))
+    places = list(dict.fromkeys(place_of(point) for point in points))
     found: dict[str, Look] = {}
-    for point in sorted(points, key=lambda point: (_rank(_variant(point)), places.index(_place(point)))):
-        look, place = base[_variant(point)], _place(point)
+    for point in sorted(points, key=lambda point: (_rank(variant_of(point)), places.index(place_of(point)))):
+        look, place = base[variant_of(point)], place_of(point)
         if place:
             dash = DASHES[places.index(place) % len(DASHES)]
             look = Look(f"{look.name}, {place.replace('=', ' = ')}", look.colour, dash)
@@ -87,7 +90,7 @@ def looks(points: Sequence[str]) -> dict[str, Look]:
 
 
 def _variant_looks(variants: Sequence[str]) -> dict[str, Look]:
-    known = {variant: _KNOWN[_canonical(variant)] for variant in variants if _canonical(variant) in _KNOWN}
+    known = {variant: _KNOWN[canonical(variant)] for variant in variants if canonical(variant) in _KNOWN}
     taken = {(colour, dash) for _, colour, dash in known.values()}
     used = {colour for colour, _ in taken}
     colours = sorted(_COLOURS, key=lambda colour: colour in used)  # stable: unused ones first
@@ -95,20 +98,23 @@ def _variant_looks(variants: Sequence[str]) -> dict[str, Look]:
     return {v: Look(*known[v]) if v in known else Look(v, *next(free)) for v in variants}
 
 
-def _canonical(variant: str) -> str:
+def canonical(variant: str) -> str:
+    """The preset that a variant's label stands for, whatever its spelling: ``remove-both`` is ``reinforce_rej``."""
     plain = variant.replace("/", "_").replace("-", "_").replace(".", "_").lower()
     return _SHORT.get(plain, plain)
 
 
 def _rank(variant: str) -> tuple[int, str]:
     order = list(_KNOWN)
-    name = _canonical(variant)
+    name = canonical(variant)
     return (order.index(name) if name in order else len(order), variant)
 
 
-def _variant(point: str) -> str:
+def variant_of(point: str) -> str:
+    """``grpo`` of ``grpo, n=8``."""
     return point.partition(", ")[0]
 
 
-def _place(point: str) -> str:
+def place_of(point: str) -> str:
+    """``n=8`` of ``grpo, n=8``; empty where the sweep has no axes."""
     return point.partition(", ")[2]

@@ -1,0 +1,117 @@
+"""The paper's figure 1: held-out accuracy against step, with the final numbers beside it, and table 1's averages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.axes import XAxis
+from analysis.curves import curves
+from analysis.figures.canvas import TITLED_GAP, Drawing, add_legend, sheet
+from analysis.figures.caption import caption
+from analysis.figures.dots import add_dots, add_single_runs, name_rows
+from analysis.figures.needs import labels_of
+from analysis.figures.panels import add_curves, drawn_looks, held_out
+from analysis.figures.paper_rows import RUNS, SHORT
+from analysis.figures.style import Look, looks
+from analysis.intervals import t_interval
+from analysis.outcomes import final_by_run
+from analysis.paper import ARXIV, LLAMA, QWEN, table_1
+from analysis.runs import Runs
+
+SHOWN = ("raft", "raftpp", "grpo", "ppo", "dpo", "reinforce", "reinforce_rej")
+FINAL, TABLE_1 = "final", "paper, table 1"  # of the column `source`, beside RUNS
+_SYMBOLS = {QWEN: "diamond", LLAMA: "square"}
+
+
+def paper_figure_1(runs: Runs, x: XAxis, paper: bool = True) -> Drawing:
+    """Curves on the left; on the right every run's last evaluation with a t interval, and the paper's table below."""
+    labels = labels_of(runs, SHOWN)
+    runs = runs.select(list(labels.values()))
+    drawn, panel = drawn_looks(runs), held_out(runs)
+    assert panel is not None  # figures are drawn only where their needs are met
+    titles = [panel.title, "Last evaluation", *(["Paper, table 1: average of three sets"] if paper else [])]
+    notes = ["Right: the last evaluation, a mark a run, mean and half width of the 95% t interval over runs"]
+    if paper:
+        notes.append(f"Paper: table 1 of {ARXIV}, average@16, one run a method, another scale than above")
+    grid = {"specs": [[{"rowspan": 2}, {}], [None, {}]] if paper else [[{}, {}]]}
+    entries = [look.name for look in drawn.values()]
+    figure = sheet(
+        titles,
+        2,
+        190 if paper else 300,
+        entries,
+        caption(runs, *notes),
+        shared_x=False,
+        row_gap=TITLED_GAP,
+        column_widths=[0.62, 0.38],
+        horizontal_spacing=0.25,
+        **grid,
+    )
+    table = curves(runs, panel.key, x).assign(source=RUNS)
+    add_curves(figure, table, drawn, 1, 1, panel.markers)
+    figure.update_xaxes(title_text=x.label, range=[0, 1.01 * table["x"].max()], row=1, col=1)
+    figure.update_yaxes(title_text=panel.unit, nticks=10, row=1, col=1)
+    tables = [table, _add_final(figure, runs, panel.key, drawn)]
+    if paper:
+        tables.append(_add_table_1(figure))
+    figure.update_layout(hovermode="closest")
+    add_legend(figure, drawn)
+    return Drawing("paper_figure_1", figure, pd.concat(tables, ignore_index=True))
+
+
+def _add_final(figure: go.Figure, runs: Runs, key: str, drawn: Mapping[str, Look]) -> pd.DataFrame:
+    """What every run came to, above right, with the numbers. Returns the rows of the table."""
+    values = runs.runs[["point"]].assign(value=final_by_run(runs, key).to_numpy())
+    rows = []
+    for point in drawn:
+        mean, low, high, n = t_interval(values.loc[values["point"] == point, "value"].tolist())
+        rows.append({"point": point, "value": mean, "low": low, "high": high, "n": n})
+    data = pd.DataFrame(rows)
+    label = {
+        row.point: f"{_short(drawn[row.point])}  {row.value:.3f}"
+        + (f" ± {row.high - row.value:.3f}" if row.n > 1 else "")
+        for row in data.itertuples()
+    }
+    shown, single = (table.assign(label=table["point"].map(label)) for table in (data, values))
+    add_single_runs(figure, single, [drawn[point].colour for point in values["point"]], 1, 2)
+    add_dots(figure, shown, [look.colour for look in drawn.values()], 1, 2)
+    name_rows(figure, list(label.values()), 1, 2)
+    figure.update_xaxes(title_text="share correct", nticks=5, row=1, col=2)
+    return data.rename(columns={"value": "mean", "n": "seeds"}).assign(key=key, source=FINAL)
+
+
+def _add_table_1(figure: go.Figure) -> pd.DataFrame:
+    """Table 1's averages, below right, with the numbers. Returns the rows of the table."""
+    table = table_1().dropna(subset=["variant"])
+    found = looks(SHOWN)
+    wide = table.pivot(index="variant", columns="model", values="average")
+    label = {
+        variant: f"{_short(look)}  " + " | ".join(_number(wide.loc[variant, model]) for model in (LLAMA, QWEN))
+        for variant, look in found.items()
+    }
+    heading = "<i>LLaMA | Qwen</i>"
+    for model, symbol in _SYMBOLS.items():
+        part = table[table["model"] == model]
+        dots = pd.DataFrame({"label": part["variant"].map(label), "value": part["average"], "n": 1})
+        colours = [found[variant].colour for variant in part["variant"]]
+        add_dots(figure, dots.assign(low=float("nan"), high=float("nan")), colours, 2, 2, symbol)
+        name = go.Scatter(
+            x=[part["average"].mean()], y=[heading], mode="text", text=[SHORT[model]], textfont={"color": FAINT_INK},
+            showlegend=False, hoverinfo="skip", cliponaxis=False,
+        )  # fmt: skip
+        figure.add_trace(name, 2, 2)
+    name_rows(figure, [heading, *label.values()], 2, 2)
+    figure.update_xaxes(title_text="share correct (average@16)", nticks=6, row=2, col=2)
+    shown = pd.DataFrame({"point": table["variant"], "key": table["model"] + ": average", "mean": table["average"]})
+    return shown.assign(seeds=1, source=TABLE_1)
+
+
+def _short(look: Look) -> str:
+    return look.name.partition(" (")[0]
+
+
+def _number(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:.3f}"
