@@ -1,0 +1,117 @@
+"""What reading runs costs: time and peak memory from SQLite, from the cache, from an archive and from a tracking server.
+
+    python benchmarks/loading.py [runs=1000] [steps=300] [metrics=30] [folder]
+
+The store is MLflow's own schema, filled by SQL with random values; two trials write at a time, as in a real sweep. It
+is kept where a folder is given (9 million points take 3 GB and some minutes to write) and used again. Every reading is
+a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from trainer import keys
+from trainer.keys import EXPERIMENT
+
+SWEEP = "synthetic"
+SERVED_RUNS = 100
+AT_A_TIME = 2
+PARAMS = 80  # beside those that matter here; a trial of the project has 88
+START_MS = 1_700_000_000_000
+READ = """
+import resource, sys, time
+from pathlib import Path
+begun = time.perf_counter()
+{setup}
+from analysis.source import open_source
+runs = open_source({given!r}, Path({folder!r}), {uri!r})
+seconds = time.perf_counter() - begun
+print(len(runs.metrics), seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+
+
+def make_store(folder: Path, runs: int, steps: int, metrics: int) -> str:
+    """A SQLite store with one sweep, written once; returns its address."""
+    file = folder / f"{runs}x{steps}x{metrics}" / "mlflow.db"
+    uri = f"sqlite:///{file}"
+    if file.is_file():
+        return uri
+    from mlflow import MlflowClient
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    experiment = MlflowClient(f"sqlite:///{partial}").create_experiment(EXPERIMENT, str(file.parent / "mlartifacts"))
+    with closing(sqlite3.connect(partial)) as database:
+        for setting in ("journal_mode=off", "synchronous=off", "cache_size=-1000000"):
+            database.execute(f"PRAGMA {setting}")
+        _fill(database, int(experiment), runs, steps, metrics)
+        database.commit()
+    partial.rename(file)
+    return uri
+
+
+def _fill(database: sqlite3.Connection, experiment: int, runs: int, steps: int, metrics: int) -> None:
+    rng = random.Random(0)
+    names = [f"section_{index % 6}/metric_{index}" for index in range(metrics)]
+    database.execute("CREATE TEMP TABLE names (key TEXT)")
+    database.executemany("INSERT INTO names VALUES (?)", [(name,) for name in names])
+    database.execute("CREATE TEMP TABLE pair (run TEXT)")
+    ids = [f"{rng.getrandbits(128):032x}" for _ in range(runs)]
+    for index, run_id in enumerate(ids):
+        _add_run(database, experiment, run_id, index)
+    for first in range(0, runs, AT_A_TIME):
+        database.execute("DELETE FROM pair")
+        database.executemany("INSERT INTO pair VALUES (?)", [(run_id,) for run_id in ids[first : first + AT_A_TIME]])
+        database.execute(
+            "WITH RECURSIVE steps(step) AS (SELECT 1 UNION ALL SELECT step + 1 FROM steps WHERE step < ?) "
+            "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan) "
+            "SELECT key, random() / 9223372036854775808.0, ? + step * 1000, run, step, 0 "
+            "FROM steps CROSS JOIN pair CROSS JOIN names",
+            (steps, START_MS + first * steps * 1000),
+        )
+        database.execute(
+            "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) "
+            "SELECT key, value, timestamp, step, is_nan, run_uuid FROM metrics "
+            "WHERE run_uuid IN (SELECT run FROM pair) AND step = ?",
+            (steps,),
+        )
+
+
+def _add_run(database: sqlite3.Connection, experiment: int, run_id: str, index: int) -> None:
+    variant, seed = f"variant_{index % 10}", str(index // 10)
+    database.execute(
+        "INSERT INTO runs (run_uuid, name, source_type, user_id, status, start_time, end_time, lifecycle_stage, "
+        "artifact_uri, experiment_id) VALUES (?, ?, 'LOCAL', 'benchmark', 'FINISHED', ?, ?, 'active', '', ?)",
+        (run_id, run_id, START_MS, START_MS, experiment),
+    )
+    tags = {
+        keys.TAG_KIND: "trial",
+        keys.TAG_SWEEP: SWEEP,
+        keys.TAG_VARIANT: variant,
+        keys.TAG_SEED: seed,
+        keys.TAG_TRIAL_ID: run_id[:16],
+        keys.TAG_AXES: "{}",
+        keys.TAG_STATE: "done",
+    }
+    params = {"seed": seed} | {f"section.parameter_{number}": str(number) for number in range(PARAMS)}
+    for table, content in (("tags", tags), ("params", params)):
+        rows = [(name, value, run_id) for name, value in content.items()]
+        database.executemany(f"INSERT INTO {table} (key, value, run_uuid) VALUES (?, ?, ?)", rows)
