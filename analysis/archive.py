@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from analysis.cache import write_parquet
 from analysis.frames import TEXT, metric_table
 from analysis.points import Points, matches
-from analysis.runs import ALL_KEYS, Runs, unknown_sweep
+from analysis.runs import ALL_KEYS, Runs, near_names, unknown_sweep
 from trainer import keys
 from trainer.config import ConfigError
 
@@ -180,8 +180,8 @@ def read_archive(path: Path, sweep: str | None = None, metric_keys: Sequence[str
     (the file is named), and a sweep that it does not hold (near names are offered).
     """
     if not path.is_file():
-        near = ", ".join(sorted(found.name for found in path.parent.glob(f"*{ENDING}"))) if path.parent.is_dir() else ""
-        raise ConfigError(f"no archive {path}: " + (f"in that folder are {near}" if near else "`minrl export` makes one"))
+        near = near_names(path.name, sorted(found.name for found in path.parent.glob(f"*{ENDING}")))
+        raise ConfigError(f"no archive {path}{near}: give one that `minrl export` wrote")
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:

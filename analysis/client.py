@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,8 +78,7 @@ class ClientStore:
         """A JSON artifact of a run; None, and a warning, where it cannot be had."""
         try:
             with tempfile.TemporaryDirectory() as folder:
-                with open(self._client.download_artifacts(run.run_id, name, folder)) as file:
-                    content = json.load(file)
+                content = json.loads(Path(self._client.download_artifacts(run.run_id, name, folder)).read_text())
         except Exception as error:  # every kind of artifact store raises errors of its own
             log.warning("%s of run %s cannot be read: %s", name, run.run_id, str(error).partition("\n")[0])
             return None
@@ -124,7 +124,7 @@ class ClientStore:
         return self._ask_bulk(key, run_ids[:1]) is not None
 
     def _ask_bulk(self, key: str, run_ids: Sequence[str]) -> list[dict[str, Any]] | None:
-        """One metric of up to 100 runs, sorted by run and cut after 25,000 points; None where there is no such route."""
+        """One metric of up to 100 runs, sorted by run, cut after 25,000 points; None where there is no such route."""
         from mlflow.utils.credentials import get_default_host_creds
         from mlflow.utils.rest_utils import http_request
 

@@ -96,9 +96,7 @@ def matches(key: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(key, pattern) for pattern in patterns)
 
 
-def points_of_run(
-    run_id: str, keys: tuple[str, ...], key: Codes, step: Ints, value: Floats, timestamp: Ints
-) -> Points:
+def points_of_run(run_id: str, keys: tuple[str, ...], key: Codes, step: Ints, value: Floats, timestamp: Ints) -> Points:
     """The points of one run from its rows in any order.
 
     The first writing of a step counts, as in a trial's own record: a trial that is run on after a crash repeats steps,

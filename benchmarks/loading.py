@@ -1,4 +1,4 @@
-"""What reading runs costs: time and peak memory from SQLite, from the cache, from an archive and from a tracking server.
+"""What reading runs costs: seconds and peak memory from SQLite, from the cache, an archive and a tracking server.
 
     python benchmarks/loading.py [runs=1000] [steps=300] [metrics=30] [folder]
 
@@ -9,19 +9,19 @@ a process of its own.
 
 from __future__ import annotations
 
-import json
+import os
 import random
-import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -38,13 +38,84 @@ START_MS = 1_700_000_000_000
 READ = """
 import resource, sys, time
 from pathlib import Path
+given, runs_dir, uri, target = sys.argv[1:]
 begun = time.perf_counter()
-{setup}
 from analysis.source import open_source
-runs = open_source({given!r}, Path({folder!r}), {uri!r})
+runs = open_source(given, Path(runs_dir), uri)
 seconds = time.perf_counter() - begun
 print(len(runs.metrics), seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+if target:
+    from analysis.archive import write_archive
+    write_archive(Path(target), [runs])
 """
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one process needed to read a sweep, its imports included."""
+
+    what: str
+    points: int
+    seconds: float
+    gib: float
+
+
+def main() -> None:
+    numbers = [int(given) for given in sys.argv[1:4]]
+    runs, steps, metrics = [*numbers, *(1000, 300, 30)[len(numbers) :]]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(sys.argv[4]) if len(sys.argv) > 4 else Path(scratch)
+        cache, archive = Path(scratch) / "runs", Path(scratch) / "synthetic.zip"
+        uri = make_store(folder, runs, steps, metrics)
+        readings = [
+            read("SQLite, first time", SWEEP, cache, uri, archive),
+            read("SQLite, cached", SWEEP, cache, uri),
+            read(f"archive ({archive.stat().st_size / 1e6:.0f} MB)", str(archive), cache, uri),
+        ]
+        with server(make_store(folder, SERVED_RUNS, steps, metrics)) as served:
+            readings.append(read(f"server, {SERVED_RUNS} runs, first time", SWEEP, cache, served))
+            readings.append(read(f"server, {SERVED_RUNS} runs, cached", SWEEP, cache, served))
+    table = Table(
+        "read from", "points", "seconds", "peak GiB", title=f"{runs} runs x {steps} steps x {metrics} metrics"
+    )
+    for each in readings:
+        table.add_row(each.what, f"{each.points:,}", f"{each.seconds:.1f}", f"{each.gib:.2f}")
+    Console().print(table)
+
+
+def read(what: str, given: str, cache: Path, uri: str, archive: Path | None = None) -> Reading:
+    """Reads in a process of its own, which then writes the archive, where one is asked for, outside of the time."""
+    command = [sys.executable, "-c", READ, given, str(cache), uri, str(archive or "")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    points, seconds, gib = done.stdout.split()
+    return Reading(what, int(points), float(seconds), float(gib))
+
+
+@contextmanager
+def server(store: str) -> Iterator[str]:
+    """MLflow's own tracking server over a store, while the block runs."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        _wait(f"http://127.0.0.1:{port}/health")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def _wait(address: str, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise TimeoutError(f"{address} did not answer within {seconds:.0f} s")
 
 
 def make_store(folder: Path, runs: int, steps: int, metrics: int) -> str:
@@ -115,3 +186,7 @@ def _add_run(database: sqlite3.Connection, experiment: int, run_id: str, index: 
     for table, content in (("tags", tags), ("params", params)):
         rows = [(name, value, run_id) for name, value in content.items()]
         database.executemany(f"INSERT INTO {table} (key, value, run_uuid) VALUES (?, ?, ?)", rows)
+
+
+if __name__ == "__main__":
+    main()
