@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -15,7 +16,7 @@ from analysis.figures.style import FAINT_INK, FONT, GRID, INK, Look
 
 WIDTH = 1080  # pixels: two columns of a page at twice the resolution, or a laptop's window
 _LEFT, _LEGEND_ROW, _CAPTION_ROW, _ROW_GAP = 66, 21, 18, 62
-TITLED_GAP = 92
+TITLED_GAP = 86
 _RIGHT = 38  # wide enough for the mode bar, which stands upright in it and so covers neither legend nor panels
 
 
@@ -38,7 +39,7 @@ def sheet(
     left: int = _LEFT,
     shared_x: bool = True,
     row_gap: int = _ROW_GAP,
-    **grid: object,
+    **grid: Any,
 ) -> go.Figure:
     """An empty figure: one panel a title, filled row by row; `entries` are the names that the legend will show.
 
