@@ -27,7 +27,11 @@ PORTS_TRIED = 50
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
 # Without job execution the server is two processes and half a gigabyte instead of ten and one and a half.
-ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+ENVIRONMENT = {
+    "PYTHONWARNINGS": "ignore",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 
 
 def ui_command(
@@ -99,7 +103,7 @@ def _free_port(port: int | None) -> int:
 def _server(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """MLflow's server in a process group of its own, which Ctrl-C or SIGTERM here ends as a whole."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     server = subprocess.Popen(
         command, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.DEVNULL, start_new_session=True
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sweeps.bases import train_bases
+from sweeps.bases import BaseTraining
 from sweeps.ledger import Row, Standing, fold
 from sweeps.leftovers import SUPERSEDED, locked, set_aside, without_orphans
 from sweeps.plan import Trial, all_seeds, describe, expand, write_plan
@@ -105,7 +105,6 @@ def _submit_locked(submission: Submission, trials: list[Trial], stop: StopReques
         )
     errors: dict[str, str] = {}
     if to_run:
-        train_bases([trial.config for trial in to_run], submission.runs_dir / BASES)
         try:
             errors = _run(submission, trials, to_run, tracking, stop, console)
         except BaseException:  # refused by Ray, or stopped by a second signal: MLflow must not show it as running
@@ -131,7 +130,20 @@ def _run(
     stop: StopRequest,
     console: Console,
 ) -> dict[str, str]:
-    """Trains the trials under the display; returns errors by trial id."""
+    """Trains the bases and the trials under the display; returns errors by trial id."""
+    with BaseTraining([trial.config for trial in to_run], submission.runs_dir / BASES) as bases:
+        return _run_trials(submission, trials, to_run, tracking, stop, bases, console)
+
+
+def _run_trials(
+    submission: Submission,
+    trials: Sequence[Trial],
+    to_run: Sequence[Trial],
+    tracking: Tracking | None,
+    stop: StopRequest,
+    bases: BaseTraining,
+    console: Console,
+) -> dict[str, str]:
     # Here, because looking at a sweep, or finding all of it done, should not wait for Ray.
     from sweeps.trial import Job
     from sweeps.tuner import run_jobs
@@ -156,7 +168,7 @@ def _run(
             if stop.requested() and not told:
                 told.append(True)
                 view.notice("stopping: running trials finish their step and write a checkpoint")
-            view.tick()
+            view.tick(None if stop.requested() else bases.progress())
 
         told: list[bool] = []
         errors = run_jobs(jobs, concurrency, submission.address, stop, tick)

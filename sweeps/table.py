@@ -114,6 +114,15 @@ def time_left(rows: Sequence[Row], at_a_time: int) -> float | None:
     return statistics.mean(paces) * steps / max(1, min(at_a_time, len(left)))
 
 
+def headline(rows: Sequence[Row], sweep: str, at_a_time: int, base: float | None) -> str:
+    """``quickstart: 2 done, 2 running, 4 planned · about 3 min left``; base is the share of its training, or None."""
+    text = f"{sweep}: {count_states(rows)}"
+    if base is not None:
+        return f"{text} · training the base model first, once: {base:.0%}"
+    left = _duration(time_left(rows, at_a_time))
+    return f"{text} · about {left} left" if left else text
+
+
 class LiveView:
     """A table that follows the ledger, once a second."""
 
@@ -124,24 +133,24 @@ class LiveView:
 
     def __enter__(self) -> Self:
         self._live.start()
-        self.tick()
+        self.tick(None)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._live.stop()
 
-    def tick(self) -> None:
+    def tick(self, base: float | None) -> None:
+        """`base` is the share of the base model's training that is done, None where there is nothing to train."""
         if time.monotonic() - self._drawn_at >= 1.0:
             self._drawn_at = time.monotonic()
-            self._live.update(self._draw(), refresh=True)
+            self._live.update(self._draw(base), refresh=True)
 
     def notice(self, text: str) -> None:
         self._console.print(text)
 
-    def _draw(self) -> RenderableType:
+    def _draw(self, base: float | None) -> RenderableType:
         rows = self._read()
-        left = _duration(time_left(rows, self._at_a_time))
-        title = f"{self._title}: {count_states(rows)}" + (f" · about {left} left" if left else "")
+        title = headline(rows, self._title, self._at_a_time, base)
         return trial_table(rows, title, limit=max(3, self._console.size.height - 8))
 
 
@@ -161,7 +170,7 @@ class PlainView:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._tell_ended(self._read())
 
-    def tick(self) -> None:
+    def tick(self, base: float | None) -> None:
         if time.monotonic() - self._looked_at < 1.0:
             return
         self._looked_at = time.monotonic()
@@ -169,8 +178,7 @@ class PlainView:
         self._tell_ended(rows)
         if time.monotonic() - self._summed_up_at >= SUMMARY_EVERY_S:
             self._summed_up_at = time.monotonic()
-            left = _duration(time_left(rows, self._at_a_time))
-            self.notice(f"{self._title}: {count_states(rows)}" + (f", about {left} left" if left else ""))
+            self.notice(headline(rows, self._title, self._at_a_time, base))
 
     def notice(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ray.tune import Trainable
 
+from sweeps.bases import wait_for_base
 from trainer.config import RunConfig
-from trainer.record import Status, TrialIdentity
+from trainer.record import TrialIdentity
 from trainer.tracking import Tracking
 
 LOG_FILE = "log.txt"
@@ -38,16 +39,22 @@ class SweepTrial(Trainable):  # type: ignore[misc]  # Ray ships no types
     """
 
     def setup(self, config: dict[str, Any], jobs: Sequence[Job]) -> None:
-        self._job = jobs[config["index"]]
-        self._run: Generator[Status, None, None] | None = None
-        _log_to(self._job.path / LOG_FILE)
+        self._jobs = jobs
+        self._take(config["index"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """The next trial in the same process, which has loaded its packages: ten seconds that it need not wait."""
+        self.config = new_config
+        self._take(new_config["index"])
+        return True
 
     def step(self) -> dict[str, Any]:
-        if self._job.stop_file.exists():
+        job = self._job
+        if job.stop_file.exists() or not wait_for_base(job.config, job.bases_dir, job.stop_file.exists):
             self.cleanup()
             return {"done": True}
         try:
-            status = next(self._started())
+            status = next(self._run)
         except StopIteration:
             return {"done": True}
         except Exception:
@@ -57,17 +64,15 @@ class SweepTrial(Trainable):  # type: ignore[misc]  # Ray ships no types
 
     def cleanup(self) -> None:
         """Lets the run write its checkpoint and its status, if it has not ended by itself."""
-        if self._run is not None:
-            self._run.close()
+        self._run.close()
 
-    def _started(self) -> Generator[Status, None, None]:
-        if self._run is None:
-            # Imported here, in the worker: the driver of a sweep needs no torch.
-            from trainer.run import run_trial
+    def _take(self, index: int) -> None:
+        job = self._job = self._jobs[index]
+        _log_to(job.path / LOG_FILE)
+        # Imported here, in the worker: the driver of a sweep needs no torch. And now: the base may be in training.
+        from trainer.run import run_trial
 
-            job = self._job
-            self._run = run_trial(job.config, job.identity, job.path, job.bases_dir, job.tracking)
-        return self._run
+        self._run = run_trial(job.config, job.identity, job.path, job.bases_dir, job.tracking)
 
 
 def _log_to(path: Path) -> None:
@@ -79,5 +84,9 @@ def _log_to(path: Path) -> None:
     os.close(log)
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(handler)
-    logging.getLogger().setLevel(logging.INFO)
+    root = logging.getLogger()
+    for earlier in [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]:
+        root.removeHandler(earlier)  # of the trial that this process ran before
+        earlier.close()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)

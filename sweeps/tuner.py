@@ -92,11 +92,13 @@ def _tuner(jobs: Sequence[Job], concurrency: int | None, watcher: _Watcher, scra
         reserved = jobs[config["index"]].config.resources
         return {"cpu": reserved.cpus, "gpu": reserved.gpus}
 
+    # A process that held a GPU never gives all of its memory back; on a CPU the next trial may as well have it.
+    reuse = not any(job.config.resources.gpus for job in jobs)
     trainable = tune.with_resources(tune.with_parameters(SweepTrial, jobs=list(jobs)), resources)
     return tune.Tuner(
         trainable,
         param_space={"index": tune.grid_search(list(range(len(jobs))))},
-        tune_config=tune.TuneConfig(max_concurrent_trials=concurrency, reuse_actors=False),
+        tune_config=tune.TuneConfig(max_concurrent_trials=concurrency, reuse_actors=reuse),
         run_config=tune.RunConfig(
             name="sweep",
             storage_path=scratch,

@@ -11,12 +11,11 @@ import itertools
 import os
 import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from rich.progress import Progress
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -31,15 +30,17 @@ from trainer.seeds import derive
 from trainer.tasks import DemonstratedTask, Task, load_task
 from trainer.verify import verify
 
+OnStep = Callable[[int, int, float], None]  # step, of how many, loss
+
 REPORT_N = 4  # the group size of the report
 POOL_BATCHES = 8  # batches drawn at once and sorted by prompt length, to keep padding small
 
 
-def ensure_base(config: RunConfig, bases_dir: Path, progress: bool = True) -> Path:
+def ensure_base(config: RunConfig, bases_dir: Path, on_step: OnStep = lambda step, steps, loss: None) -> Path:
     """The folder (or hub name) of the base model in Hugging Face format; a toy base is trained if it is not there yet.
 
-    Concurrent callers wait for one another. The folder also holds report.json: accuracy by difficulty and the share of
-    groups all wrong, mixed and all correct.
+    Concurrent callers wait for one another; `on_step` is told of every step of a training. The folder also holds
+    report.json: accuracy by difficulty and the share of groups all wrong, mixed and all correct.
     """
     if config.model.path is not None:
         local = Path(config.model.path).expanduser()
@@ -49,12 +50,12 @@ def ensure_base(config: RunConfig, bases_dir: Path, progress: bool = True) -> Pa
         if not folder.is_dir():
             temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
             shutil.rmtree(temporary, ignore_errors=True)
-            _train(config, temporary, progress)
+            _train(config, temporary, on_step)
             os.replace(temporary, folder)
     return folder
 
 
-def _train(config: RunConfig, folder: Path, progress: bool) -> None:
+def _train(config: RunConfig, folder: Path, on_step: OnStep) -> None:
     task = load_task(config.task)
     if not isinstance(task, DemonstratedTask):
         raise ConfigError(
@@ -66,7 +67,7 @@ def _train(config: RunConfig, folder: Path, progress: bool) -> None:
     torch.set_num_threads(config.model.base.threads)
     try:
         model = build_model(config.model, tokenizer, derive(config.model.base_seed, "base weights"))
-        _supervise(model, tokenizer, task, config.model.base, config.model.base_seed, progress)
+        _supervise(model, tokenizer, task, config.model.base, config.model.base_seed, on_step)
         report = _report(model, tokenizer, task, config)
     finally:
         torch.set_num_threads(threads)
@@ -81,7 +82,7 @@ def _supervise(
     task: DemonstratedTask,
     recipe: BaseRecipe,
     seed: int,
-    show_progress: bool,
+    on_step: OnStep,
 ) -> None:
     """AdamW with linear warm-up and decay over both phases."""
     steps = recipe.skill_steps + recipe.habit_steps
@@ -92,17 +93,15 @@ def _supervise(
     )
     batches = itertools.chain(itertools.islice(skill, recipe.skill_steps), itertools.islice(habit, recipe.habit_steps))
     model.train()
-    with Progress(transient=True, disable=not show_progress) as bar:
-        line = bar.add_task("training the base model", total=steps)
-        for step, examples in enumerate(batches):
-            loss = _demonstration_loss(model, tokenizer, examples)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.lr * min(1.0, (step + 1) / recipe.warmup_steps) * max(0.05, 1 - step / steps)
-            optimizer.step()
-            bar.update(line, advance=1, description=f"training the base model, loss {loss.item():.3f}")
+    for step, examples in enumerate(batches):
+        loss = _demonstration_loss(model, tokenizer, examples)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr * min(1.0, (step + 1) / recipe.warmup_steps) * max(0.05, 1 - step / steps)
+        optimizer.step()
+        on_step(step + 1, steps, loss.item())
 
 
 def _batches(examples: Iterator[tuple[str, str]], size: int, seed: int) -> Iterator[list[tuple[str, str]]]:

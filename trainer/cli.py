@@ -93,10 +93,12 @@ def base_command(overrides: Overrides = None, runs_dir: RunsDir = Path("runs")) 
     from rich.console import Console
 
     from trainer.base import ensure_base
+    from trainer.progress import shown_base_training
     from trainer.record import read_json
     from trainer.reports import base_table
 
-    folder = ensure_base(config, runs_dir / ".bases")
+    with shown_base_training(Console()) as on_step:
+        folder = ensure_base(config, runs_dir / ".bases", on_step)
     Console().print(base_table(read_json(folder / "report.json")))
     print(folder)
 
@@ -147,11 +149,12 @@ def _train(
     from rich.console import Console
 
     from trainer.base import ensure_base
-    from trainer.progress import shown_progress
+    from trainer.progress import shown_base_training, shown_progress
     from trainer.run import run_trial
 
     print(f"{identity.run_name}: {record.path}", flush=True)
-    ensure_base(config, runs_dir / ".bases")
+    with shown_base_training(Console()) as on_step:
+        ensure_base(config, runs_dir / ".bases", on_step)
     run = run_trial(config, identity, record.path, runs_dir / ".bases", tracking)
     with _stop_signals() as stopped_by, shown_progress(Console()) as show:
         for status in run:

@@ -42,7 +42,7 @@ PERF_TOKENS_PER_S = "perf/tokens_per_s"  # sampled response tokens of the step /
 PERF_GENERATED_TOKENS = "perf/generated_tokens"  # cumulative over training: sampled response tokens
 PERF_TRAINED_TOKENS = "perf/trained_tokens"  # cumulative: response tokens that went through a backward pass
 PERF_WALL_TIME = "perf/wall_time_s"  # cumulative: seconds of training steps, evaluation left out; survives a resume
-PERF_PEAK_MEMORY = "perf/peak_memory_gib"  # of the process (CPU) or of the device since the start (GPU)
+PERF_PEAK_MEMORY = "perf/peak_memory_gib"  # of the process (CPU) or of the device (GPU) since the trial began
 
 # Metrics of time and machine: two equal runs agree on all others.
 MACHINE_SECTIONS = (f"{TIMING}/", PERF_TOKENS_PER_S, PERF_WALL_TIME, PERF_PEAK_MEMORY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -20,6 +20,9 @@ SHOWN = (  # heading, metric, format
     ("KL", keys.ROLLOUT_KL_K3, ".4f"),
     ("tokens/s", keys.PERF_TOKENS_PER_S, ",.0f"),
 )
+
+
+BASE_LINE_EVERY = 100  # steps of a base model's training, in a log
 
 
 class Show(Protocol):
@@ -42,6 +45,27 @@ def shown_progress(console: Console) -> Iterator[Show]:
         def show(status: Status) -> None:
             line = step_line(status, clock.seconds_left(status))
             progress.update(bar, total=status.steps, completed=status.step, description=line)
+
+        yield show
+
+
+@contextmanager
+def shown_base_training(console: Console) -> Iterator[Callable[[int, int, float], None]]:
+    """What to call after each step of a base model's training: nothing is shown where there is nothing to train."""
+    if not console.is_terminal:
+
+        def tell(step: int, steps: int, loss: float) -> None:
+            if step % BASE_LINE_EVERY == 0 or step == steps:
+                print(f"training the base model: step {step}/{steps}  loss {loss:.3f}", flush=True)
+
+        yield tell
+        return
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("training the base model", total=None, visible=False)
+
+        def show(step: int, steps: int, loss: float) -> None:
+            text = f"training the base model, loss {loss:.3f}"
+            progress.update(bar, total=steps, completed=step, description=text, visible=True)
 
         yield show
 

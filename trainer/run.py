@@ -7,6 +7,7 @@ call takes again, to the same bits on a CPU.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import resource
@@ -100,6 +101,7 @@ class _Trial:
     def run(self) -> Generator[Status, None, None]:
         """All steps from the newest checkpoint on."""
         self._status(State.running)
+        _forget_peak_memory()
         parts = self._parts = self._build()
         heldout = parts.task.heldout()[: self._config.evaluation.problems]
         if self._progress.step == 0:
@@ -131,7 +133,7 @@ class _Trial:
         config = self._config
         torch.set_num_threads(config.engine.threads)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        base = ensure_base(config, self._bases_dir, progress=False)
+        base = ensure_base(config, self._bases_dir)
         task = load_task(config.task)
         policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
         engine = TorchEngine(policy, reference, config.engine, config.optim, config.rollout.max_response_length, device)
@@ -226,14 +228,23 @@ class _Trial:
         temporary = folder.with_name(".policy.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         parts.engine.save_policy(temporary)
-        base = ensure_base(self._config, self._bases_dir, progress=False)
+        base = ensure_base(self._config, self._bases_dir)
         load_tokenizer(base).save_pretrained(temporary)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
 
 
+def _forget_peak_memory() -> None:
+    """A process may have run other trials before."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with contextlib.suppress(OSError):  # not everywhere; then the peak is the process's
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def _peak_memory() -> dict[str, float]:
-    """Of the device where there is one, else of this process; both since it started."""
+    """Of the device where there is one, else of this process; both since the trial began or went on here."""
     if torch.cuda.is_available():
         return {keys.PERF_PEAK_MEMORY: torch.cuda.max_memory_allocated() / 2**30}
     kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kibibytes on Linux

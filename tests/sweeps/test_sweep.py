@@ -21,6 +21,15 @@ class Broken(ArithmeticTask):
     def train(self):
         raise RuntimeError("broken on purpose")
 """
+# One without the worked examples that a toy base learns from.
+BARE_TASK = """
+from trainer.tasks.arithmetic import ArithmeticTask
+
+class Bare:
+    def __init__(self, **params):
+        task = ArithmeticTask(**params)
+        self.train, self.heldout, self.verify = task.train, task.heldout, task.verify
+"""
 BROKEN = ["algorithm=grpo", "task.name=broken:Broken"]
 
 Minrl = Callable[..., tuple[int, str]]
@@ -108,3 +117,34 @@ def test_a_used_up_budget_ends_the_sweep_well_and_the_same_command_continues(
     code, printed = minrl("sweep", str(write_spec()))
     assert code == 0, printed
     assert _standings(tmp_path) == {"grpo, seed 0": Standing.done, "raft, seed 0": Standing.done}
+
+
+@pytest.mark.timeout(600)
+def test_a_trial_ends_the_same_in_a_process_that_has_run_another(
+    tmp_path: Path, write_spec: Callable[..., Path], minrl: Minrl
+) -> None:
+    assert minrl("sweep", str(write_spec()), "--offline", "--concurrency", "1")[0] == 0
+    assert minrl("sweep", str(write_spec(name="alone", variants={"raft": ["algorithm=raft"]})), "--offline")[0] == 0
+    first, second = read_ledger(tmp_path / "runs" / "small")
+    alone = read_ledger(tmp_path / "runs" / "alone")[0]
+    assert (first.variant, second.variant) == ("grpo", "raft")
+    assert _pid(first.path) == _pid(second.path)
+    weights = "policy/model.safetensors"
+    assert (second.path / weights).read_bytes() == (alone.path / weights).read_bytes()
+    assert (second.path / "log.txt").is_file()
+
+
+@pytest.mark.timeout(600)
+def test_a_task_that_no_base_can_be_trained_on_is_refused_in_one_line(
+    tmp_path: Path, write_spec: Callable[..., Path], minrl: Minrl
+) -> None:
+    (tmp_path / "bare.py").write_text(BARE_TASK)
+    code, printed = minrl("sweep", str(write_spec(variants={"grpo": ["algorithm=grpo", "task.name=bare:Bare"]})))
+    assert code == 2, printed
+    assert printed.splitlines()[-1].startswith("error: task bare:Bare has no demonstrations to train a toy base on:")
+    assert _standings(tmp_path) == {"grpo, seed 0": Standing.planned}
+
+
+def _pid(trial: Path) -> int:
+    pid: int = json.loads((trial / "status.json").read_text())["pid"]
+    return pid

@@ -25,10 +25,10 @@ def weights(folder: Path) -> bytes:
 
 def test_a_base_depends_on_its_seed_alone(tiny_config: Compose, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
-    first = ensure_base(tiny_config(*QUICK), tmp_path / "a", progress=False)
+    first = ensure_base(tiny_config(*QUICK), tmp_path / "a")
     torch.rand(3)  # whatever else this process draws
-    again = ensure_base(tiny_config(*QUICK, "seed=7", "algorithm=grpo"), tmp_path / "b", progress=False)
-    other = ensure_base(tiny_config(*QUICK, "model.base_seed=1"), tmp_path / "a", progress=False)
+    again = ensure_base(tiny_config(*QUICK, "seed=7", "algorithm=grpo"), tmp_path / "b")
+    other = ensure_base(tiny_config(*QUICK, "model.base_seed=1"), tmp_path / "a")
     assert torch.get_num_threads() == threads
     assert first.name == again.name != other.name
     assert weights(first) == weights(again) != weights(other)
@@ -37,16 +37,16 @@ def test_a_base_depends_on_its_seed_alone(tiny_config: Compose, tmp_path: Path) 
 
 def test_a_base_that_is_there_is_not_trained_again(tiny_config: Compose, tmp_path: Path) -> None:
     config = tiny_config(*QUICK)
-    folder = ensure_base(config, tmp_path, progress=False)
+    folder = ensure_base(config, tmp_path)
     before = (folder / "model.safetensors").stat().st_mtime_ns
     leftover = tmp_path / f".{folder.name}.{os.getpid()}.tmp"  # of a process that died while training
     leftover.mkdir()
-    assert ensure_base(config, tmp_path, progress=False) == folder == tmp_path / base_hash(config)
+    assert ensure_base(config, tmp_path) == folder == tmp_path / base_hash(config)
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
 
 
 def test_the_report_tells_accuracy_and_composition_by_level(tiny_config: Compose, bases_dir: Path) -> None:
-    report = json.loads((ensure_base(tiny_config(), bases_dir, progress=False) / "report.json").read_text())
+    report = json.loads((ensure_base(tiny_config(), bases_dir) / "report.json").read_text())
     assert set(report) == {"parameters", "all", "one", "far2"}
     for part in ("all", "one", "far2"):
         summary = report[part]
@@ -61,7 +61,7 @@ def test_the_report_tells_accuracy_and_composition_by_level(tiny_config: Compose
 def test_a_base_loads_as_any_model_of_its_family(
     preset: str, family: str, tiny_config: Compose, tmp_path: Path
 ) -> None:
-    folder = ensure_base(tiny_config(f"model={preset}", *QUICK), tmp_path, progress=False)
+    folder = ensure_base(tiny_config(f"model={preset}", *QUICK), tmp_path)
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert model.config.model_type == family
@@ -87,4 +87,4 @@ def test_a_task_without_demonstrations_needs_a_model(
     config = tiny_config("task.name=silent:Silent")
     config.task.params.clear()
     with pytest.raises(ConfigError, match=r"task silent:Silent has no demonstrations .* set model\.path"):
-        ensure_base(config, tmp_path / "bases", progress=False)
+        ensure_base(config, tmp_path / "bases")

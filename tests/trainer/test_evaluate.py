@@ -45,7 +45,7 @@ def test_accuracy_averages_over_problems(make_group: Callable[..., Group]) -> No
 @pytest.fixture(scope="module")
 def evaluation(tiny_config: Callable[..., RunConfig], bases_dir: Path) -> Evaluation:
     config = tiny_config("rollout.max_tokens_in_flight=200")  # several generation batches
-    base = ensure_base(config, bases_dir, progress=False)
+    base = ensure_base(config, bases_dir)
     policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
     engine = TorchEngine(policy, reference, config.engine, config.optim, 8, torch.device("cpu"))
     generator = TransformersGenerator(policy, load_tokenizer(base), config.rollout)

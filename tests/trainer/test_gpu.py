@@ -35,7 +35,7 @@ def _engine(config: RunConfig, base: Path, device: str) -> TorchEngine:
 
 def test_float32_scores_agree_with_the_cpu(tiny_config: Compose, bases_dir: Path) -> None:
     config = tiny_config("engine.dtype=float32")
-    base = ensure_base(config, bases_dir, progress=False)
+    base = ensure_base(config, bases_dir)
     on_cpu, on_gpu = _engine(config, base, "cpu"), _engine(config, base, "cuda")
     generator = TransformersGenerator(on_gpu.policy, load_tokenizer(base), config.rollout)
     rollouts = [r for group in generator.sample(load_task(config.task).heldout(), 4, seed=0) for r in group]
