@@ -11,9 +11,12 @@ from analysis.claims import Finding, Verdict
 from analysis.decision import Status
 from analysis.sentences import interval, margin, number, p_value, sentence, units
 
-STYLE = """
+PAGE_STYLE = """
 body { font: 15px/1.45 Helvetica, Arial, "Liberation Sans", sans-serif; color: #222; max-width: 66em;
   margin: 2em auto; padding: 0 1em; }
+@media print { body { margin: 0; max-width: none; font-size: 11px; } table { font-size: 9.5px; } }
+"""
+STYLE = """
 table { border-collapse: collapse; width: 100%; margin: .5em 0 1em; font-size: 13px;
   font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .25em .6em .25em 0; border-bottom: 1px solid #e6e6e6; }
@@ -28,7 +31,6 @@ h3 { font-size: 13px; margin: .8em 0 0; color: #666; }
 .underpowered { color: #8a6100; }
 .not-tested, .faint { color: #666; }
 a { color: inherit; }
-@media print { body { margin: 0; max-width: none; font-size: 11px; } table { font-size: 9.5px; } }
 """
 PLOT = (150, 16)  # pixels of an interval's picture
 
@@ -42,12 +44,19 @@ def page(verdicts: Sequence[Verdict]) -> str:
         "<h1>The paper's claims</h1>",
         f"<p>Sweeps: {escape(sweeps)}. {told}.</p>",
         f"<p class=faint>{escape(PROTOCOL)}</p>",
-        _summary(verdicts),
-        *map(_section, verdicts),
+        summary(verdicts),
+        *map(section, verdicts),
     ]
     head = "<meta charset=utf-8><meta name=viewport content='width=device-width'><title>Claims</title>"
-    head += f"<style>{STYLE}</style>"
+    head += f"<style>{PAGE_STYLE}{STYLE}</style>"
     return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(body)}</body></html>\n"
+
+
+def fragment(verdicts: Sequence[Verdict]) -> str:
+    """The summary and a section for each claim that was tested, with their style, to be put into another page."""
+    tested = [verdict for verdict in verdicts if verdict.status is not Status.not_tested]
+    body = summary(verdicts) + "".join(map(section, tested))
+    return f"<style>.claims {{ {STYLE} }}</style><div class=claims>{body}</div>"
 
 
 PROTOCOL = (
@@ -59,7 +68,7 @@ PROTOCOL = (
 )
 
 
-def _summary(verdicts: Sequence[Verdict]) -> str:
+def summary(verdicts: Sequence[Verdict]) -> str:
     rows = [
         f"<tr><td class=n>{v.claim.id}</td><td><a href='#claim-{v.claim.id}'>{escape(v.claim.statement)}</a></td>"
         f"<td>{_badge(v.status)}</td><td class=n>{v.deciding.n or '-'}</td>"
@@ -80,7 +89,7 @@ def _badge(status: Status) -> str:
     return f"<span class='badge {status.replace(' ', '-')}'>{status}</span>"
 
 
-def _section(verdict: Verdict) -> str:
+def section(verdict: Verdict) -> str:
     claim = verdict.claim
     about = [f"{claim.where}; question: {claim.question.replace('_', ' ')}"]
     if not math.isnan(verdict.p):

@@ -1,0 +1,51 @@
+"""The command `minrl report`. Imports what computes only when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.cli import RunsDir, Sweeps, TrackingUri
+
+
+def report_command(
+    sweeps: Sweeps,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The file to write; by default report.html beside the figures.", show_default=False),
+    ] = None,
+    accept_differences: Annotated[
+        bool,
+        typer.Option(
+            "--accept-differences", help="Compare runs whose configurations differ in more than the variants do."
+        ),
+    ] = False,
+    runs_dir: RunsDir = Path("runs"),
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Write one HTML page on sweeps: summary, completeness, claims, figures, settings, how to repeat it.
+
+    The page holds all that it needs and opens without a network; print it, or save it as PDF,
+    from the browser. Several sweeps are pooled: a trial that two of them share counts once.
+
+    Examples: [bold]minrl report paper_ablation[/]  ·  [bold]minrl report paper_ablation positive_only --out
+    both.html[/]
+    """
+    from analysis.cli import reading_progress
+    from analysis.export import write_atomically
+    from analysis.report import make_report
+    from analysis.report_page import report_page
+    from analysis.source import open_sources
+    from trainer.config import ConfigError
+
+    with reading_progress() as progress:
+        sources = open_sources(sweeps, runs_dir, tracking_uri, progress=progress, environments=True)
+    if out is not None and not out.parent.is_dir():
+        raise ConfigError(f"no folder {out.parent}: create it, or write elsewhere")
+    report = make_report(sweeps, sources, accept_differences)
+    path = out or runs_dir / "reports" / f"{'+'.join(runs.sweep for runs in sources)}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, report_page(report).encode())
+    typer.echo(str(path))
