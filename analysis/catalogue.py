@@ -74,11 +74,9 @@ class Comparison:
         """What the test wants of the difference, e.g. ``> 0`` or ``within ±0.02``."""
         if self.test is Kind.superiority:
             return "> 0" if self.direction is Direction.greater else "< 0"
-        return {
-            Kind.equivalence: f"within ±{self.margin:g}",
-            Kind.non_superiority: f"< {self.margin:g}",
-            Kind.description: "",
-        }[self.test]
+        if self.margin is None:
+            return ""
+        return f"within ±{self.margin:g}" if self.test is Kind.equivalence else f"< {self.margin:g}"
 
 
 def _mean_of(roles: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.catalogue import Catalogue, Claim, Comparison, Direction, Kind, load_claims
+from analysis.comparability import check_comparable
 from analysis.decision import Decision, Evidence, Status, decide, evidence
 from analysis.pairs import Differences, Pairing, no_run_of, place
 from analysis.pool import pool
@@ -117,17 +118,19 @@ class Verdict:
         return any(finding.bases_disagree for finding in self.findings)
 
 
-def judge(sources: Sequence[Runs], catalogue: Catalogue | None = None) -> list[Verdict]:
+def judge(sources: Sequence[Runs], catalogue: Catalogue | None = None, accept: bool = False) -> list[Verdict]:
     """A verdict on every claim, in the order of the claims file.
 
-    Raises `ConfigError` where runs that a claim compares differ in more than the claim allows.
+    Raises `ConfigError` where runs that a claim compares differ in more than the claim allows; with `accept` that is a
+    warning.
     """
     catalogue = catalogue or load_claims()
     pooled = pool(sources)
-    verdicts = _judge(Pairing(pooled, catalogue), catalogue)
+    check_comparable(pooled, allowed=["*"])  # whatever they are: it warns of runs of different code
+    verdicts = _judge(Pairing(pooled, catalogue, accept=accept), catalogue)
     if not (pooled.runs["state"] == "diverged").any():
         return verdicts
-    harsh = _judge(Pairing(pooled, catalogue, after_stop="zero"), catalogue)
+    harsh = _judge(Pairing(pooled, catalogue, after_stop="zero", accept=accept), catalogue)
     return [
         replace(verdict, without_carrying=other.status) if other.status is not verdict.status else verdict
         for verdict, other in zip(verdicts, harsh, strict=True)

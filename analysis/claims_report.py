@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from analysis.catalogue import Comparison
 from analysis.claims import Finding, Verdict
 from analysis.claims_page import page
 from analysis.decision import Status
@@ -57,7 +58,8 @@ def _rows(verdict: Verdict, wide: bool) -> list[list[Text | Padding | str]]:
     head: list[Text | Padding | str] = [str(claim.id), Text(claim.statement, style="bold")]
     head.append(Text(verdict.status, style=COLOURS[verdict.status]))
     if tested:
-        holm = p_value(min(verdict.p_holm, verdict.p_opposite_holm))
+        opposite = verdict.status is Status.contradicted
+        holm = p_value(verdict.p_opposite_holm if opposite else verdict.p_holm)
         head += ["", "", "", *(("", holm) if wide else ()), needed(verdict)]
     rows = [head, *(_test_row(finding, wide) for finding in verdict.findings if finding.n)]
     rows += [_test_row(finding, wide) for finding in verdict.beside if finding.comparison.picture and finding.n]
@@ -68,7 +70,7 @@ def _rows(verdict: Verdict, wide: bool) -> list[list[Text | Padding | str]]:
 
 def _test_row(finding: Finding, wide: bool) -> list[Text | Padding | str]:
     comparison = finding.comparison
-    words = ("the picture: " if comparison.picture else "") + comparison.words.removesuffix(comparison.wanted).strip()
+    words = ("the picture: " if comparison.picture else "") + _compared(comparison)
     row: list[Text | Padding | str] = [
         "",
         _hanging(words),
@@ -80,6 +82,10 @@ def _test_row(finding: Finding, wide: bool) -> list[Text | Padding | str]:
 
 def _hanging(words: str, style: str = "dim") -> Padding:
     return Padding(Text(words, style=style), (0, 0, 0, 2))
+
+
+def _compared(comparison: Comparison) -> str:
+    return comparison.words.removesuffix(comparison.wanted).strip()
 
 
 def needed(verdict: Verdict) -> str:
@@ -97,7 +103,7 @@ def notes(verdict: Verdict) -> list[str]:
     for finding in verdict.findings:
         if finding.bases_disagree:
             means = ", ".join(f"{base}: {number(e, finding, True)}" for base, e in finding.pairs.by_base.items())
-            found.append(f"bases disagree ({means}) on {finding.comparison.pair}")
+            found.append(f"bases disagree ({means}): {_compared(finding.comparison)}")
     lost = dict.fromkeys(text for finding in verdict.findings for text in finding.pairs.lost)
     return found + [f"left out: {text}" for text in lost]
 

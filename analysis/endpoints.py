@@ -138,9 +138,10 @@ class Histories:
 
     def __init__(self, runs: Runs, after_stop: AfterStop = "carry") -> None:
         table = runs.runs.set_index("run_id")
-        metrics = runs.metrics[np.isfinite(runs.metrics["value"])]
+        metrics = runs.metrics.loc[np.isfinite(runs.metrics["value"]), ["run_id", "key", "step", "value"]]
+        metrics = metrics.astype({"run_id": str, "key": str})
         self.after_stop = after_stop
-        self.last = metrics.groupby("run_id")["step"].max().reindex(table.index).astype(float)
+        self.last = metrics.groupby("run_id", observed=True)["step"].max().reindex(table.index).astype(float)
         planned = table["trainer.steps"] if "trainer.steps" in table else pd.Series(np.nan, index=table.index)
         longest = float(runs.metrics["step"].max())
         self.horizon = planned.astype(float).fillna(longest).astype(int)

@@ -8,22 +8,20 @@ prompts.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.catalogue import Catalogue, Claim, Comparison
+from analysis.comparability import check_comparable
 from analysis.endpoints import AfterStop, Endpoint, Histories, PairEndpoint
 from analysis.runs import Runs
 from analysis.stats import Array
-from trainer.config import ConfigError
 
 BASE, SEED = "model.base_seed", "seed"
 JUDGED = ("done", "diverged")  # states of runs that have come to their end
-FREE = ("resources.*",)  # what cannot change a number
 
 
 @dataclass(frozen=True)
@@ -51,28 +49,31 @@ class Differences:
 class Pairing:
     """Pairs the runs of a pool; endpoints are measured once, whatever the number of comparisons that need them."""
 
-    def __init__(self, pool: Runs, catalogue: Catalogue, after_stop: AfterStop = "carry") -> None:
+    def __init__(self, pool: Runs, catalogue: Catalogue, after_stop: AfterStop = "carry", accept: bool = False) -> None:
         self.catalogue = catalogue
         self.axes = pool.axes
-        table = pool.runs.set_index("run_id")
+        self.accept = accept
+        self.histories = Histories(pool, after_stop)
+        table = pool.runs.set_index("run_id").astype({"variant": object, "state": object})
         if BASE not in table:
             table = table.assign(**{BASE: 0})
-        self.table = table[table["state"].isin(JUDGED)]
-        self.varying = _varying(self.table, self._key())
-        self.unfinished = table[~table["state"].isin(JUDGED)]
-        self.histories = Histories(pool, after_stop)
+        ended = table["state"].isin(JUDGED)
+        self._pool, self._varying = pool, _varying(table[ended])
+        self._checked: set[tuple[str, ...]] = set()
+        asked = [key for claim in catalogue.claims for test in (*claim.tests, *claim.beside) for key in test.at]
+        columns = dict.fromkeys(["variant", "state", "sweep", *self._key(), *catalogue.reference, *asked])
+        table = table[[name for name in columns if name in table]]
+        self.table, self.unfinished = table[ended], table[~ended]
+        self._cells: dict[tuple[object, ...], pd.DataFrame] = {}
         self._measured: dict[str, pd.Series[float]] = {}
 
     def differences(self, comparison: Comparison, claim: Claim) -> Differences:
         """`of` minus `against` over the units that have both. Raises `ConfigError` where runs are not comparable."""
-        labels = {role: self.catalogue.roles[role] for role in comparison.roles}
-        chosen = self._chosen(comparison, list(labels.values()))
-        absent = [role for role, label in labels.items() if label not in set(chosen["variant"])]
+        of, against = ([self.catalogue.roles[role] for role in side] for side in (comparison.of, comparison.against))
+        cells = self._paired([*of, *against], comparison.at, claim)
+        absent = [label for label in dict.fromkeys([*of, *against]) if label not in cells]
         if absent:
-            return self._absence([labels[role] for role in absent], comparison.at)
-        _refuse_other_differences(chosen, self.varying.loc[chosen.index], claim)
-        cells = chosen.assign(run=chosen.index).pivot(index=self._key(), columns="variant", values="run")
-        of, against = ([labels[role] for role in side] for side in (comparison.of, comparison.against))
+            return self._absence(absent, comparison.at)
         whole = cells.dropna()
         values = pd.Series(self._subtract(comparison, whole, of, against), index=whole.index)
         return _by_unit(values.dropna(), self._lost(cells, values))
@@ -86,16 +87,40 @@ class Pairing:
     def _key(self) -> list[str]:
         return [BASE, SEED, *(axis for axis in self.axes if axis not in (BASE, SEED))]
 
-    def _chosen(self, comparison: Comparison, labels: Sequence[str]) -> pd.DataFrame:
+    def _paired(self, labels: Sequence[str], at: Mapping[str, Any], claim: Claim) -> pd.DataFrame:
+        """Run ids: one row a cell (base, seed, axes), one column a variant that has runs."""
+        asked = (claim.id, *sorted(labels), *at.items())  # the tests of a claim mostly share their runs
+        if asked not in self._cells:
+            chosen = self._chosen(labels, at)
+            if set(chosen["variant"]) == set(labels):
+                self._check(chosen, claim)
+            chosen = chosen.assign(run=chosen.index.astype(object))
+            self._cells[asked] = chosen.pivot(index=self._key(), columns="variant", values="run")
+        return self._cells[asked]
+
+    def _chosen(self, labels: Sequence[str], at: Mapping[str, Any]) -> pd.DataFrame:
         """The finished runs of these variants at the values asked for, else at the reference where there are any."""
         chosen = self.table[self.table["variant"].isin(labels)]
-        for key, value in comparison.at.items():
+        for key, value in at.items():
             chosen = chosen[chosen[key] == value] if key in chosen else chosen.iloc[:0]
         for key, value in self.catalogue.reference.items():
-            if key in chosen and key not in comparison.at:
+            if key in chosen and key not in at:
                 at_reference = chosen[chosen[key] == value]
                 chosen = at_reference if set(at_reference["variant"]) == set(chosen["variant"]) else chosen
         return chosen
+
+    def _check(self, chosen: pd.DataFrame, claim: Claim) -> None:
+        """Runs of one variant must have one configuration; two variants may differ in the claim's own keys alone."""
+        variants = sorted(set(chosen["variant"]))
+        groups = {variant: ([variant], self.axes) for variant in variants}
+        groups[" and ".join(variants)] = (variants, (*self.axes, *claim.may_differ))
+        for members, allowed in groups.values():
+            of_group = chosen[chosen["variant"].isin(members)].index
+            asked = (*of_group, *allowed)
+            if asked not in self._checked:  # the same runs serve many claims
+                table = self._varying.loc[of_group].reset_index()
+                check_comparable(replace(self._pool, runs=table), allowed, self.accept)
+                self._checked.add(asked)
 
     def _subtract(self, comparison: Comparison, cells: pd.DataFrame, of: list[str], against: list[str]) -> Array:
         measured = comparison.measured
@@ -117,13 +142,14 @@ class Pairing:
 
     def _lost(self, cells: pd.DataFrame, values: pd.Series[float]) -> tuple[str, ...]:
         lost = []
+        several = cells.index.get_level_values(BASE).nunique() > 1
         for variant in cells:
             without = cells.index[cells[variant].isna()]
             if len(without):
-                lost.append(f"{variant} misses {_seeds(without)}")
+                lost.append(f"{variant} misses {_seeds(without, several)}")
         unmeasured = values.index[values.isna()]
         if len(unmeasured):
-            lost.append(f"not measured for {_seeds(unmeasured)}")
+            lost.append(f"not measured for {_seeds(unmeasured, several)}")
         return tuple(lost)
 
 
@@ -135,8 +161,7 @@ def place(at: Mapping[str, Any]) -> str:
     return "".join(f" at {key} = {value}" for key, value in at.items())
 
 
-def _seeds(index: pd.Index[Any]) -> str:
-    several = len(set(index.get_level_values(BASE))) > 1
+def _seeds(index: pd.Index[Any], several: bool) -> str:
     names = [f"{row[1]} of base {row[0]}" if several else str(row[1]) for row in index]
     return f"seed{'s' if len(names) > 1 else ''} {', '.join(dict.fromkeys(names))}"
 
@@ -151,31 +176,11 @@ def _by_unit(values: pd.Series[float], lost: tuple[str, ...]) -> Differences:
     return Differences(units.to_numpy(), bases, tuple(int(s) for s in units.index.get_level_values(SEED)), lost)
 
 
-def _varying(table: pd.DataFrame, key: Collection[str]) -> pd.DataFrame:
-    """The configuration keys in which any two runs differ, as text; what identifies a unit is none of them."""
-    config = [name for name in table if "." in name and name not in key and not _matches(name, FREE)]
-    text = table[config].astype("string").astype(object).fillna("null")
-    return text.loc[:, text.nunique() > 1]
+def _varying(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns in which any two runs differ, and what names a run: comparing fewer columns is faster.
 
-
-def _refuse_other_differences(chosen: pd.DataFrame, config: pd.DataFrame, claim: Claim) -> None:
-    """Runs of one variant must have one configuration; two variants may differ in the claim's own keys alone."""
-    several = [name for name in config if config[name].nunique() > 1]
-    for variant, rows in config[several].groupby(chosen["variant"]):
-        differing = [name for name in several if rows[name].nunique() > 1]
-        if differing:
-            raise ConfigError(f"runs of {variant} differ in {_told(rows, differing)}: give sweeps of one setting")
-    wrong = [name for name in several if not _matches(name, claim.may_differ)]
-    if wrong:
-        raise ConfigError(
-            f"claim {claim.id} compares {', '.join(sorted(set(chosen['variant'])))}, which also differ in "
-            f"{_told(config, wrong)}: give sweeps of one setting"
-        )
-
-
-def _matches(name: str, patterns: Collection[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _told(text: pd.DataFrame, names: Sequence[str]) -> str:
-    return "; ".join(f"{name} ({', '.join(sorted(text[name].unique()))})" for name in names[:3])
+    Without the hashes of the code: `analysis.claims.judge` tells of them once.
+    """
+    naming = ["variant", "point", "sweep", "seed"]
+    differing = [name for name in table if name not in naming and table[name].nunique(dropna=False) > 1]
+    return table[[*naming, *differing]].assign(code_hash=pd.NA)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.runs import Runs, point_name
+from analysis.frames import point_name
+from analysis.runs import Runs
 from trainer.config import ConfigError
 
 BASE_SEED = "model.base_seed"
