@@ -7,27 +7,23 @@ from typing import Annotated
 
 import typer
 
+from analysis.cli import RunsDir, Sweeps, TrackingUri, _progress
+
 
 def claims_command(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SWEEP...", help="Sweeps to pool: names, sweep files or exported archives.", show_default=False
-        ),
-    ],
+    sweeps: Sweeps,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder to write to; by default claims/ in the runs folder.", show_default=False),
     ] = None,
-    runs_dir: Annotated[Path, typer.Option(envvar="MINRL_RUNS_DIR", help="Where runs are kept.")] = Path("runs"),
-    tracking_uri: Annotated[
-        str | None,
+    accept_differences: Annotated[
+        bool,
         typer.Option(
-            envvar="MLFLOW_TRACKING_URI",
-            help="The MLflow store; by default mlflow.db in --runs-dir.",
-            show_default=False,
+            "--accept-differences", help="Compare runs whose configurations differ in more than a claim asks."
         ),
-    ] = None,
+    ] = False,
+    runs_dir: RunsDir = Path("runs"),
+    tracking_uri: TrackingUri = None,
 ) -> None:
     """Judge the paper's 17 claims on your runs: supported, contradicted, underpowered or not tested.
 
@@ -35,19 +31,23 @@ def claims_command(
     them share counts once. Writes claims.html, claims.csv and claims.json. A claim
     whose runs are missing names the sweep file that brings them.
 
-    Examples: [bold]minrl claims paper_ablation positive_only[/]  ·  [bold]minrl claims results.zip[/]
+    Examples: [bold]minrl claims paper_ablation positive_only[/]  ·  [bold]minrl claims toy.zip[/]
     """
     from rich.console import Console
 
     from analysis.claims import judge
     from analysis.claims_report import NOTE, terminal_table, write
+    from analysis.completeness import incomplete
     from analysis.endpoints import KEY_PATTERNS
-    from analysis.runs import load
+    from analysis.source import open_sources
 
-    uri = tracking_uri or f"sqlite:///{runs_dir.resolve() / 'mlflow.db'}"
-    verdicts = judge([load(uri, source, KEY_PATTERNS) for source in sources])
+    with _progress() as progress:
+        found = open_sources(sweeps, runs_dir, tracking_uri, KEY_PATTERNS, progress)
+    verdicts = judge(found, accept=accept_differences)
     console = Console()
     console.print(terminal_table(verdicts, console.width))
-    console.print(NOTE, style="dim")
+    console.print(NOTE, style="dim", highlight=False)
+    for line in filter(None, map(incomplete, found)):
+        typer.echo(line)
     for path in write(verdicts, out or runs_dir / "claims"):
         typer.echo(str(path))

@@ -52,27 +52,28 @@ class Pairing:
     def __init__(self, pool: Runs, catalogue: Catalogue, after_stop: AfterStop = "carry", accept: bool = False) -> None:
         self.catalogue = catalogue
         self.axes = pool.axes
+        self.accept = accept
+        self.histories = Histories(pool, after_stop)
         table = pool.runs.set_index("run_id").astype({"variant": object, "state": object})
         if BASE not in table:
             table = table.assign(**{BASE: 0})
-        self.table = table[table["state"].isin(JUDGED)]
-        self.accept = accept
-        self._pool, self._varying = pool, _varying(self.table)
+        ended = table["state"].isin(JUDGED)
+        self._pool, self._varying = pool, _varying(table[ended])
         self._checked: set[tuple[str, ...]] = set()
-        self.unfinished = table[~table["state"].isin(JUDGED)]
-        self.histories = Histories(pool, after_stop)
+        asked = [key for claim in catalogue.claims for test in (*claim.tests, *claim.beside) for key in test.at]
+        columns = dict.fromkeys(["variant", "state", "sweep", *self._key(), *catalogue.reference, *asked])
+        table = table[[name for name in columns if name in table]]
+        self.table, self.unfinished = table[ended], table[~ended]
+        self._cells: dict[tuple[object, ...], pd.DataFrame] = {}
         self._measured: dict[str, pd.Series[float]] = {}
 
     def differences(self, comparison: Comparison, claim: Claim) -> Differences:
         """`of` minus `against` over the units that have both. Raises `ConfigError` where runs are not comparable."""
-        labels = {role: self.catalogue.roles[role] for role in comparison.roles}
-        chosen = self._chosen(comparison, list(labels.values()))
-        absent = [role for role, label in labels.items() if label not in set(chosen["variant"])]
+        of, against = ([self.catalogue.roles[role] for role in side] for side in (comparison.of, comparison.against))
+        cells = self._paired([*of, *against], comparison.at, claim)
+        absent = [label for label in dict.fromkeys([*of, *against]) if label not in cells]
         if absent:
-            return self._absence([labels[role] for role in absent], comparison.at)
-        self._check(chosen, claim)
-        cells = chosen.assign(run=chosen.index).pivot(index=self._key(), columns="variant", values="run")
-        of, against = ([labels[role] for role in side] for side in (comparison.of, comparison.against))
+            return self._absence(absent, comparison.at)
         whole = cells.dropna()
         values = pd.Series(self._subtract(comparison, whole, of, against), index=whole.index)
         return _by_unit(values.dropna(), self._lost(cells, values))
@@ -86,13 +87,24 @@ class Pairing:
     def _key(self) -> list[str]:
         return [BASE, SEED, *(axis for axis in self.axes if axis not in (BASE, SEED))]
 
-    def _chosen(self, comparison: Comparison, labels: Sequence[str]) -> pd.DataFrame:
+    def _paired(self, labels: Sequence[str], at: Mapping[str, Any], claim: Claim) -> pd.DataFrame:
+        """Run ids: one row a cell (base, seed, axes), one column a variant that has runs."""
+        asked = (claim.id, *sorted(labels), *at.items())  # the tests of a claim mostly share their runs
+        if asked not in self._cells:
+            chosen = self._chosen(labels, at)
+            if set(chosen["variant"]) == set(labels):
+                self._check(chosen, claim)
+            chosen = chosen.assign(run=chosen.index.astype(object))
+            self._cells[asked] = chosen.pivot(index=self._key(), columns="variant", values="run")
+        return self._cells[asked]
+
+    def _chosen(self, labels: Sequence[str], at: Mapping[str, Any]) -> pd.DataFrame:
         """The finished runs of these variants at the values asked for, else at the reference where there are any."""
         chosen = self.table[self.table["variant"].isin(labels)]
-        for key, value in comparison.at.items():
+        for key, value in at.items():
             chosen = chosen[chosen[key] == value] if key in chosen else chosen.iloc[:0]
         for key, value in self.catalogue.reference.items():
-            if key in chosen and key not in comparison.at:
+            if key in chosen and key not in at:
                 at_reference = chosen[chosen[key] == value]
                 chosen = at_reference if set(at_reference["variant"]) == set(chosen["variant"]) else chosen
         return chosen

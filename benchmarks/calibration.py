@@ -1,6 +1,6 @@
 """Prints how well the protocol of the claims keeps its promises on simulated studies.
 
-    python benchmarks/calibration.py [--studies 2000] [--seed 0]
+python benchmarks/calibration.py [--studies 2000] [--seed 0]
 """
 
 from __future__ import annotations
