@@ -1,21 +1,48 @@
-"""The command `minrl figures`. Imports what draws only when it runs."""
+"""The commands `minrl figures` and `minrl export`. They import what reads and draws only when they run."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from analysis.axes import XAxis
 from trainer.config import ConfigError
 
+if TYPE_CHECKING:
+    from analysis.figures.canvas import Drawing
+    from analysis.runs import Progress, Runs
+
+Sweeps = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SWEEP...",
+        help="Names of sweeps, sweep files, or archives by `minrl export` ([bold]toy.zip[/] for all of its sweeps, "
+        "[bold]toy.zip:quickstart[/] for one).",
+        show_default=False,
+    ),
+]
+NO_OVERLAY = "no overlay: it holds at most three curves; choose them with --variants, e.g. --variants raftpp,grpo"
+RunsDir = Annotated[Path, typer.Option(envvar="MINRL_RUNS_DIR", help="Where runs are kept.")]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MLFLOW_TRACKING_URI", help="The MLflow store; by default mlflow.db in --runs-dir.", show_default=False
+    ),
+]
+
 
 def figures_command(
-    sweep: Annotated[str, typer.Argument(help="A sweep's name, or its sweep file.", show_default=False)],
+    sweeps: Sweeps,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write to; by default figures/ in the sweep's own.", show_default=False),
+        typer.Option(
+            help="Folder to write to, with one in it for each of several sweeps; by default figures/ in the sweep's own.",
+            show_default=False,
+        ),
     ] = None,
     x: Annotated[
         XAxis, typer.Option("--x", help="What to draw against. Files of all but [bold]step[/] carry it in their names.")
@@ -23,23 +50,30 @@ def figures_command(
     variants: Annotated[
         str | None, typer.Option(help="Only these, e.g. [bold]raftpp,grpo[/].", show_default=False)
     ] = None,
-    png: Annotated[bool, typer.Option("--png/--no-png", help="Also as pictures, by Chrome or Chromium.")] = True,
-    runs_dir: Annotated[Path, typer.Option(envvar="MINRL_RUNS_DIR", help="Where runs are kept.")] = Path("runs"),
-    tracking_uri: Annotated[
-        str | None,
+    metric: Annotated[
+        list[str] | None,
         typer.Option(
-            envvar="MLFLOW_TRACKING_URI",
-            help="The MLflow store; by default mlflow.db in --runs-dir.",
+            help="Draw this logged metric, too; may be given several times: [bold]--metric actor/grad_norm[/].",
             show_default=False,
         ),
     ] = None,
+    accept_differences: Annotated[
+        bool,
+        typer.Option(
+            "--accept-differences", help="Draw runs together whose configurations differ in more than the variants do."
+        ),
+    ] = False,
+    png: Annotated[bool, typer.Option("--png/--no-png", help="Also as pictures, by Chrome or Chromium.")] = True,
+    runs_dir: RunsDir = Path("runs"),
+    tracking_uri: TrackingUri = None,
 ) -> None:
-    """Draw a sweep's curves from MLflow, with a band over seeds.
+    """Draw a sweep's curves, with a band over seeds.
 
     learning_curves: accuracy, held-out accuracy, entropy and KL.
     ablation: reward, KL and entropy of all variants, smoothed (the paper's figure 4).
     overlay: accuracy with entropy or KL on a second axis (figure 3).
     group_composition: shares of prompts answered all wrong, mixed, all correct.
+    metrics: those chosen by --metric.
 
     late_means: a table, what each seed came to in the last quarter of the steps.
 
@@ -47,22 +81,96 @@ def figures_command(
     where a browser is found. A sweep that still runs can be drawn as far as it is.
 
     Examples: [bold]minrl figures quickstart[/]  ·  [bold]minrl figures positive_only --x generated_tokens
-    --variants raftpp,grpo[/]
+    --variants raftpp,grpo[/]  ·  [bold]minrl figures toy.zip --metric actor/grad_norm[/]
     """
+    from analysis.figures import METRIC_KEYS
+    from analysis.runs import ALL_KEYS
+    from analysis.source import open_sources
+
+    with _progress() as progress:
+        found = open_sources(sweeps, runs_dir, tracking_uri, ALL_KEYS if metric else METRIC_KEYS, progress)
+    # All is drawn before the first file is written: a variant or metric that a sweep lacks must leave nothing behind.
+    jobs = [(runs, _draw(_select(runs, variants), x, metric or [], accept_differences)) for runs in found]
+    for runs, drawings in jobs:
+        folder = _folder(runs, runs_dir, out, several=len(found) > 1)
+        _write(_select(runs, variants), drawings, folder, x, png)
+        _warn_if_incomplete(runs)
+        if all(drawing.name != "overlay" for drawing in drawings):
+            typer.echo(NO_OVERLAY)
+
+
+def export_command(
+    given: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SWEEP... FILE",
+            help="Sweeps, sweep files or archives, and last the archive to write, [bold]<name>.zip[/].",
+            show_default=False,
+        ),
+    ],
+    keys: Annotated[
+        str | None,
+        typer.Option(
+            help="Metrics to keep, as patterns: [bold]'rollout/*,reward/*'[/]; by default all but timing_s/*.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the archive if it exists.")] = False,
+    runs_dir: RunsDir = Path("runs"),
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Write sweeps to one archive that needs no store and no network.
+
+    It holds every trial's configuration and metrics as Parquet, the sweeps' plans, and a manifest with a
+    SHA-256 of each file, the versions of packages and the commits. Every command that takes a sweep takes
+    the archive in its place; damage is found when it is opened.
+
+    Examples: [bold]minrl export quickstart quickstart.zip[/]  ·  [bold]minrl export paper_ablation positive_only
+    toy.zip[/]
+    """
+    from analysis.archive import ENDING, write_archive
+    from analysis.source import open_sources
+
+    *sources, last = given
+    target = Path(last)
+    if target.suffix != ENDING or not sources:
+        example = " ".join([*given, f"{Path(given[0]).stem}{ENDING}"])
+        raise ConfigError(f"the archive to write is named last: minrl export {example}")
+    if target.exists() and not force:
+        raise ConfigError(f"{target} exists: give --force to replace it, or another name")
+    patterns = None if keys is None else [pattern.strip() for pattern in keys.split(",") if pattern.strip()]
+    with _progress() as progress:
+        found = open_sources(sources, runs_dir, tracking_uri, progress=progress, environments=True)
+    manifest = write_archive(target, found, patterns)
+    for runs in found:
+        _warn_if_incomplete(runs)
+    for entry in manifest["sweeps"]:
+        typer.echo(f"{entry['name']}: {entry['trials']} trials, {entry['points']:,} points")
+    typer.echo(f"{target} ({target.stat().st_size / 1e6:.2f} MB)")
+
+
+def _select(runs: Runs, variants: str | None) -> Runs:
+    if variants is None:
+        return runs
+    return runs.select([label.strip() for label in variants.split(",") if label.strip()])
+
+
+def _draw(runs: Runs, x: XAxis, metric: list[str], accept_differences: bool) -> list[Drawing]:
+    from analysis.comparability import check_comparable, studied
+    from analysis.figures import FIGURES
+    from analysis.figures.metrics import metric_panels
+
+    check_comparable(runs, studied(runs.plan, runs.axes), accept_differences)
+    extra = [metric_panels(runs, x, metric)] if metric else []
+    return [*(drawing for draw in FIGURES.values() if (drawing := draw(runs, x)) is not None), *extra]
+
+
+def _write(runs: Runs, drawings: list[Drawing], folder: Path, x: XAxis, png: bool) -> None:
     from analysis.export import NO_BROWSER, browser, export, write_atomically
-    from analysis.figures import FIGURES, METRIC_KEYS
-    from analysis.runs import load
     from analysis.tables import late_report
 
-    name = _sweep_name(sweep)
-    runs = load(tracking_uri or f"sqlite:///{runs_dir.resolve() / 'mlflow.db'}", name, METRIC_KEYS)
-    if variants is not None:
-        runs = runs.select([label.strip() for label in variants.split(",") if label.strip()])
-    drawings = [drawing for draw in FIGURES.values() if (drawing := draw(runs, x)) is not None]
     with_png = png and browser() is not None
-    suffix = "" if x is XAxis.step else f"_by_{x}"
-    folder = out or runs_dir / name / "figures"
-    for path in export(drawings, folder, suffix, with_png):
+    for path in export(drawings, folder, "" if x is XAxis.step else f"_by_{x}", with_png):
         typer.echo(str(path))
     markdown, table = late_report(runs)
     for path, content in ((folder / "late_means.md", markdown), (folder / "late_means.csv", table.to_csv(index=False))):
@@ -70,26 +178,34 @@ def figures_command(
         typer.echo(str(path))
     if png and not with_png:
         typer.echo(NO_BROWSER)
-    if len(drawings) < len(FIGURES):
-        typer.echo(
-            "no overlay: it holds at most three curves; choose them with --variants, e.g. --variants raftpp,grpo"
-        )
 
 
-def _sweep_name(sweep: str) -> str:
-    """The name that a sweep file gives itself, or `sweep` where it is no file."""
-    path = Path(sweep)
-    if path.suffix not in (".yaml", ".yml"):
-        return sweep
-    import yaml
+def _folder(runs: Runs, runs_dir: Path, out: Path | None, several: bool) -> Path:
+    """An archive's figures do not take the place of those of a sweep of the same name."""
+    if out is not None:
+        return out / runs.sweep if several else out
+    archive = [Path(runs.source).stem] if runs.source.endswith(".zip") else []
+    return Path(runs_dir, *archive, runs.sweep, "figures")
 
-    if not path.is_file():
-        raise ConfigError(f"no sweep file {sweep}: give a file that exists, or a sweep's name")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{sweep} is not YAML: {str(error).splitlines()[0]}") from error
-    name = content.get("name") if isinstance(content, dict) else None
-    if not isinstance(name, str):
-        raise ConfigError(f"{sweep} has no `name`: add the line `name: {path.stem}`")
-    return name
+
+def _warn_if_incomplete(runs: Runs) -> None:
+    from analysis.completeness import incomplete
+
+    line = incomplete(runs)
+    if line is not None:
+        typer.echo(line)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress | None]:
+    """A bar on a terminal while runs are read; it is gone afterwards."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    with Bar(console=console, transient=True) as bar:
+        task = bar.add_task("reading runs", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

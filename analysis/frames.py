@@ -1,0 +1,109 @@
+"""From what a store says of its runs to the two frames of `analysis.runs.Runs`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.points import Points
+from trainer import keys
+
+_MISSING = ("", "null", "None")  # how a parameter that is not set reads in MLflow
+TEXT = ("run_id", "trial_id", "sweep", "variant", "point", "scale", "state", "finish_reason")
+TEXT += ("git_commit", "code_hash", "hardware")
+NOT_CONFIGURATION = (*TEXT, "seed", "git_dirty", "started")
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One run as a store describes it, without its histories.
+
+    `keys` are the metrics that it has logged. `stamp` changes whenever a point is added to the run; None where the
+    store cannot tell, so that the points have to be read again.
+    """
+
+    run_id: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    started_ms: int | None
+    artifact_uri: str = ""
+    keys: Sequence[str] = field(default=())
+    stamp: str | None = None
+
+
+def run_table(found: Sequence[StoredRun]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The frame `Runs.runs`, and the sweep's axes."""
+    axes_of = {run.run_id: json.loads(run.tags.get(keys.TAG_AXES) or "{}") for run in found}
+    axes = tuple(dict.fromkeys(name for values in axes_of.values() for name in values))
+    rows = pd.DataFrame([_run_row(run, axes_of[run.run_id]) for run in found])
+    params = pd.DataFrame([run.params for run in found])
+    names = sorted(name for name in params.columns if name not in rows.columns)
+    table = pd.concat([rows, params[names].apply(_parse)], axis=1)
+    table["started"] = pd.to_datetime(table["started"], unit="ms", utc=True).astype("datetime64[ms, UTC]")
+    table = table.astype(dict.fromkeys(TEXT, "string"))
+    order = [name for name in axes if pd.api.types.is_numeric_dtype(table[name])]
+    return table.sort_values(["variant", *order, "point", "seed", "run_id"], ignore_index=True), axes
+
+
+def metric_table(points: Points, runs: pd.DataFrame, axes: tuple[str, ...]) -> pd.DataFrame:
+    """The frame `Runs.metrics`, in the order of `runs`."""
+    points = points.of(runs["run_id"])
+    names, places = pd.Index(points.keys), np.argsort(np.argsort(points.keys))
+    columns: dict[str, Any] = {"run_id": _categorical(points.run, list(points.run_ids))}
+    for name in ("variant", "point"):
+        codes, values = pd.factorize(runs[name])
+        columns[name] = _categorical(codes[points.run], list(values))
+    for name in ("seed", *axes):
+        columns[name] = runs[name].array.take(points.run)
+    columns["step"] = points.step
+    columns["key"] = _categorical(places[points.key], sorted(names))
+    columns["value"] = points.value
+    columns["timestamp"] = pd.DatetimeIndex(points.timestamp.view("datetime64[ms]")).tz_localize("UTC")
+    return pd.DataFrame(columns, copy=False)
+
+
+def _categorical(codes: Any, names: Sequence[str]) -> pd.Categorical:
+    return pd.Categorical.from_codes(codes, categories=pd.Index(names, dtype="str"))
+
+
+def _run_row(run: StoredRun, axes: Mapping[str, Any]) -> dict[str, Any]:
+    tags = run.tags
+    return {
+        "run_id": run.run_id,
+        "trial_id": tags.get(keys.TAG_TRIAL_ID),
+        "sweep": tags[keys.TAG_SWEEP],
+        "variant": tags[keys.TAG_VARIANT],
+        "point": point_name(tags[keys.TAG_VARIANT], axes),
+        "seed": int(tags[keys.TAG_SEED]),
+        "scale": tags.get(keys.TAG_SCALE),
+        "state": tags.get(keys.TAG_STATE, "running"),
+        "finish_reason": tags.get(keys.TAG_FINISH_REASON),
+        "git_commit": tags.get(keys.TAG_GIT_COMMIT),
+        "git_dirty": tags.get(keys.TAG_GIT_DIRTY) == "true",
+        "code_hash": tags.get(keys.TAG_CODE_HASH),
+        "hardware": tags.get(keys.TAG_HARDWARE),
+        "started": run.started_ms,
+        **axes,
+    }
+
+
+def point_name(variant: str, axes: Mapping[str, Any]) -> str:
+    """``grpo, n=8``: the variant, then every axis by the last part of its dotted name."""
+    return ", ".join([variant, *(f"{name.rsplit('.', 1)[-1]}={value}" for name, value in axes.items())])
+
+
+def _parse(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Numbers where every set value is one, else booleans where every one is, else the text."""
+    filled = column.mask(column.isin(_MISSING))
+    numbers = pd.to_numeric(filled, errors="coerce")
+    if filled.notna().any() and numbers.notna().equals(filled.notna()):
+        return numbers
+    lowered = filled.str.lower()
+    if lowered.notna().all() and lowered.isin(["true", "false"]).all():
+        return lowered == "true"
+    return filled.astype("string")

@@ -1,0 +1,192 @@
+"""What reading runs costs: seconds and peak memory from SQLite, from the cache, an archive and a tracking server.
+
+    python benchmarks/loading.py [runs=1000] [steps=300] [metrics=30] [folder]
+
+The store is MLflow's own schema, filled by SQL with random values; two trials write at a time, as in a real sweep. It
+is kept where a folder is given (9 million points take 3 GB and some minutes to write) and used again. Every reading is
+a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from trainer import keys
+from trainer.keys import EXPERIMENT
+
+SWEEP = "synthetic"
+SERVED_RUNS = 100
+AT_A_TIME = 2
+PARAMS = 80  # beside those that matter here; a trial of the project has 88
+START_MS = 1_700_000_000_000
+READ = """
+import resource, sys, time
+from pathlib import Path
+given, runs_dir, uri, target = sys.argv[1:]
+begun = time.perf_counter()
+from analysis.source import open_source
+runs = open_source(given, Path(runs_dir), uri)
+seconds = time.perf_counter() - begun
+print(len(runs.metrics), seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+if target:
+    from analysis.archive import write_archive
+    write_archive(Path(target), [runs])
+"""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one process needed to read a sweep, its imports included."""
+
+    what: str
+    points: int
+    seconds: float
+    gib: float
+
+
+def main() -> None:
+    numbers = [int(given) for given in sys.argv[1:4]]
+    runs, steps, metrics = [*numbers, *(1000, 300, 30)[len(numbers) :]]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(sys.argv[4]) if len(sys.argv) > 4 else Path(scratch)
+        cache, archive = Path(scratch) / "runs", Path(scratch) / "synthetic.zip"
+        uri = make_store(folder, runs, steps, metrics)
+        readings = [
+            read("SQLite, first time", SWEEP, cache, uri, archive),
+            read("SQLite, cached", SWEEP, cache, uri),
+            read(f"archive ({archive.stat().st_size / 1e6:.0f} MB)", str(archive), cache, uri),
+        ]
+        with server(make_store(folder, SERVED_RUNS, steps, metrics)) as served:
+            readings.append(read(f"server, {SERVED_RUNS} runs, first time", SWEEP, cache, served))
+            readings.append(read(f"server, {SERVED_RUNS} runs, cached", SWEEP, cache, served))
+    table = Table(
+        "read from", "points", "seconds", "peak GiB", title=f"{runs} runs x {steps} steps x {metrics} metrics"
+    )
+    for each in readings:
+        table.add_row(each.what, f"{each.points:,}", f"{each.seconds:.1f}", f"{each.gib:.2f}")
+    Console().print(table)
+
+
+def read(what: str, given: str, cache: Path, uri: str, archive: Path | None = None) -> Reading:
+    """Reads in a process of its own, which then writes the archive, where one is asked for, outside of the time."""
+    command = [sys.executable, "-c", READ, given, str(cache), uri, str(archive or "")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    points, seconds, gib = done.stdout.split()
+    return Reading(what, int(points), float(seconds), float(gib))
+
+
+@contextmanager
+def server(store: str) -> Iterator[str]:
+    """MLflow's own tracking server over a store, while the block runs."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        _wait(f"http://127.0.0.1:{port}/health")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def _wait(address: str, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise TimeoutError(f"{address} did not answer within {seconds:.0f} s")
+
+
+def make_store(folder: Path, runs: int, steps: int, metrics: int) -> str:
+    """A SQLite store with one sweep, written once; returns its address."""
+    file = folder / f"{runs}x{steps}x{metrics}" / "mlflow.db"
+    uri = f"sqlite:///{file}"
+    if file.is_file():
+        return uri
+    from mlflow import MlflowClient
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    experiment = MlflowClient(f"sqlite:///{partial}").create_experiment(EXPERIMENT, str(file.parent / "mlartifacts"))
+    with closing(sqlite3.connect(partial)) as database:
+        for setting in ("journal_mode=off", "synchronous=off", "cache_size=-1000000"):
+            database.execute(f"PRAGMA {setting}")
+        _fill(database, int(experiment), runs, steps, metrics)
+        database.commit()
+    partial.rename(file)
+    return uri
+
+
+def _fill(database: sqlite3.Connection, experiment: int, runs: int, steps: int, metrics: int) -> None:
+    rng = random.Random(0)
+    names = [f"section_{index % 6}/metric_{index}" for index in range(metrics)]
+    database.execute("CREATE TEMP TABLE names (key TEXT)")
+    database.executemany("INSERT INTO names VALUES (?)", [(name,) for name in names])
+    database.execute("CREATE TEMP TABLE pair (run TEXT)")
+    ids = [f"{rng.getrandbits(128):032x}" for _ in range(runs)]
+    for index, run_id in enumerate(ids):
+        _add_run(database, experiment, run_id, index)
+    for first in range(0, runs, AT_A_TIME):
+        database.execute("DELETE FROM pair")
+        database.executemany("INSERT INTO pair VALUES (?)", [(run_id,) for run_id in ids[first : first + AT_A_TIME]])
+        database.execute(
+            "WITH RECURSIVE steps(step) AS (SELECT 1 UNION ALL SELECT step + 1 FROM steps WHERE step < ?) "
+            "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan) "
+            "SELECT key, random() / 9223372036854775808.0, ? + step * 1000, run, step, 0 "
+            "FROM steps CROSS JOIN pair CROSS JOIN names",
+            (steps, START_MS + first * steps * 1000),
+        )
+        database.execute(
+            "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) "
+            "SELECT key, value, timestamp, step, is_nan, run_uuid FROM metrics "
+            "WHERE run_uuid IN (SELECT run FROM pair) AND step = ?",
+            (steps,),
+        )
+
+
+def _add_run(database: sqlite3.Connection, experiment: int, run_id: str, index: int) -> None:
+    variant, seed = f"variant_{index % 10}", str(index // 10)
+    database.execute(
+        "INSERT INTO runs (run_uuid, name, source_type, user_id, status, start_time, end_time, lifecycle_stage, "
+        "artifact_uri, experiment_id) VALUES (?, ?, 'LOCAL', 'benchmark', 'FINISHED', ?, ?, 'active', '', ?)",
+        (run_id, run_id, START_MS, START_MS, experiment),
+    )
+    tags = {
+        keys.TAG_KIND: "trial",
+        keys.TAG_SWEEP: SWEEP,
+        keys.TAG_VARIANT: variant,
+        keys.TAG_SEED: seed,
+        keys.TAG_TRIAL_ID: run_id[:16],
+        keys.TAG_AXES: "{}",
+        keys.TAG_STATE: "done",
+    }
+    params = {"seed": seed} | {f"section.parameter_{number}": str(number) for number in range(PARAMS)}
+    for table, content in (("tags", tags), ("params", params)):
+        rows = [(name, value, run_id) for name, value in content.items()]
+        database.executemany(f"INSERT INTO {table} (key, value, run_uuid) VALUES (?, ?, ?)", rows)
+
+
+if __name__ == "__main__":
+    main()
