@@ -90,4 +90,4 @@ def write_parquet(table: pa.Table, target: object, level: int = 1) -> None:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return bool(pa.types.is_floating(kind) or pa.types.is_boolean(kind))

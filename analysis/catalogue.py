@@ -143,10 +143,10 @@ def _claim(entry: Any, path: Path, roles: Collection[str], questions: Collection
     tests = _comparisons(entry["tests"], place, roles)
     if not tests or any(test.test is Kind.description for test in tests):
         raise ConfigError(f"{place}: tests needs at least one test, and a description is none: write it under beside")
-    names = {key: tuple(map(str, _list(entry[key], f"{place}: {key}"))) for key in ("sweeps", "may_differ")}
-    texts = {key: str(entry[key]) for key in ("statement", "where", "question")}
+    sweeps, may_differ = (tuple(map(str, _list(entry[key], f"{place}: {key}"))) for key in ("sweeps", "may_differ"))
+    statement, where, question = (str(entry[key]) for key in ("statement", "where", "question"))
     beside = _comparisons(entry.get("beside", []), place, roles)
-    return Claim(entry["id"], **texts, **names, tests=tests, beside=beside)
+    return Claim(entry["id"], statement, where, question, sweeps, may_differ, tests, beside)
 
 
 def _comparisons(entries: Any, place: str, roles: Collection[str]) -> tuple[Comparison, ...]:

@@ -157,14 +157,12 @@ def _verdict(
     status = Status.not_tested if row is None else decision.status(row)
     findings = tuple(_finding(test, each) for test, each in zip(claim.tests, pairs, strict=True))
     beside = tuple(_finding(test, pairing.differences(test, claim)) for test in claim.beside)
-    names = ("p", "p_holm", "p_opposite", "p_opposite_holm")
-    p = {name: float("nan") if row is None else as_float(getattr(decision, name)[row]) for name in names}
+    columns = (decision.p, decision.p_holm, decision.p_opposite, decision.p_opposite_holm)
+    p, p_holm, opposite, opposite_holm = (float("nan") if row is None else as_float(each[row]) for each in columns)
     needed, to = (None, "support") if row is None else _needed(findings, decision, row)
     sweeps = tuple(dict.fromkeys(pairing.table["sweep"].astype(str)))
     diverged = pairing.diverged(claim)
-    return Verdict(
-        claim, status, findings, beside, **p, seeds_needed=needed, needed_to=to, diverged=diverged, sweeps=sweeps
-    )
+    return Verdict(claim, status, findings, beside, p, p_holm, opposite, opposite_holm, needed, to, diverged, sweeps)
 
 
 def _finding(test: Comparison, pairs: Differences) -> Finding:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.cli import RunsDir, Sweeps, TrackingUri, _progress
+from analysis.cli import RunsDir, Sweeps, TrackingUri, reading_progress
 
 
 def claims_command(
@@ -41,7 +41,7 @@ def claims_command(
     from analysis.endpoints import KEY_PATTERNS
     from analysis.source import open_sources
 
-    with _progress() as progress:
+    with reading_progress() as progress:
         found = open_sources(sweeps, runs_dir, tracking_uri, KEY_PATTERNS, progress)
     verdicts = judge(found, accept=accept_differences)
     console = Console()

@@ -13,6 +13,7 @@ from analysis.claims import Verdict, judge
 from analysis.claims_page import fragment
 from analysis.completeness import completeness
 from analysis.figures import FIGURES, SUMMARIES
+from analysis.figures.needs import Figure, Summary
 from analysis.pool import pool
 from analysis.runs import Runs, near_names
 from analysis.source import open_sources
@@ -44,7 +45,7 @@ class Study:
         A line says why, where the runs have not what the figure needs: a notebook of your own runs goes on. Raises
         `ConfigError` for a name that is none.
         """
-        known = {**FIGURES, **SUMMARIES}
+        known: dict[str, Figure | Summary] = {**FIGURES, **SUMMARIES}
         if name not in known:
             raise ConfigError(f"no figure {name!r}{near_names(name, list(known))}; there are {', '.join(known)}")
         present = set(self.runs.runs["variant"])

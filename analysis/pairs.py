@@ -173,7 +173,9 @@ def _by_unit(values: pd.Series[float], lost: tuple[str, ...]) -> Differences:
         return Differences(np.empty(0), (), (), missing=missing)
     units = values.groupby(level=[BASE, SEED], observed=True).mean()
     bases = tuple(str(base) for base in units.index.get_level_values(BASE))
-    return Differences(units.to_numpy(), bases, tuple(int(s) for s in units.index.get_level_values(SEED)), lost)
+    return Differences(
+        np.asarray(units, dtype=np.float64), bases, tuple(int(s) for s in units.index.get_level_values(SEED)), lost
+    )
 
 
 def _varying(table: pd.DataFrame) -> pd.DataFrame:
@@ -183,4 +185,4 @@ def _varying(table: pd.DataFrame) -> pd.DataFrame:
     """
     naming = ["variant", "point", "sweep", "seed"]
     differing = [name for name in table if name not in naming and table[name].nunique(dropna=False) > 1]
-    return table[[*naming, *differing]].assign(code_hash=pd.NA)
+    return table[[*naming, *differing]].assign(code_hash=None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from datetime import UTC, datetime
 from html import escape
+from typing import Any
 
 from plotly.offline import get_plotlyjs
 
@@ -95,7 +96,7 @@ def _summary(report: Report) -> str:
     return "".join(lines)
 
 
-def _with_interval(row: dict[str, float]) -> str:
+def _with_interval(row: Mapping[Hashable, Any]) -> str:
     if math.isnan(row["mean"]):
         return "-"
     return f"{row['mean']:.3f}" + ("" if math.isnan(row["high"]) else f" ± {row['high'] - row['mean']:.3f}")

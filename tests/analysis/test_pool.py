@@ -10,8 +10,9 @@ import pytest
 
 from analysis.curves import curves
 from analysis.figures.caption import caption
+from analysis.frames import point_name
 from analysis.pool import bases, pool
-from analysis.runs import Runs, point_name
+from analysis.runs import Runs
 from trainer import keys
 from trainer.config import ConfigError
 
