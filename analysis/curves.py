@@ -47,10 +47,11 @@ def run_curves(runs: Runs, key: str, x: XAxis = XAxis.step, window: int = 1) -> 
     tables = []
     for point, part in _parts(chosen):
         wide = _seed_table(part, runs, x, window).rename_axis(index="x", columns="run_id")
-        tables.append(wide.stack().rename("value").reset_index().assign(point=point, key=key))
+        tables.append(wide.melt(ignore_index=False).dropna().reset_index().assign(point=point, key=key))
     if not tables:
         return pd.DataFrame(columns=["point", "run_id", "key", "x", "value"])
-    return pd.concat(tables, ignore_index=True)[["point", "run_id", "key", "x", "value"]].astype({"x": "float64"})
+    table = pd.concat(tables, ignore_index=True)
+    return table[["point", "run_id", "key", "x", "value"]].astype({"x": "float64"})
 
 
 def _parts(metrics: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

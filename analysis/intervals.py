@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from scipy.special import ndtri, stdtrit
+
 LEVEL = 0.95
 
 
@@ -20,8 +22,6 @@ class Interval(NamedTuple):
 
 def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     """Mean and two-sided t interval of the values that are not NaN. One value has a mean and no interval."""
-    from scipy.stats import t
-
     known = [value for value in values if not math.isnan(value)]
     n = len(known)
     if n == 0:
@@ -30,17 +30,15 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     if n == 1:
         return Interval(mean, math.nan, math.nan, 1)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / (n - 1))
-    half = float(t.ppf((1 + level) / 2, n - 1)) * deviation / math.sqrt(n)
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * deviation / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 
 
 def wilson_interval(hits: int, n: int, level: float = LEVEL) -> Interval:
     """A share with Wilson's score interval (Wilson 1927), which stays within 0 and 1 and holds at 0 hits of n."""
-    from scipy.stats import norm
-
     if n == 0:
         return Interval(math.nan, math.nan, math.nan, 0)
-    z2 = float(norm.ppf((1 + level) / 2)) ** 2
+    z2 = float(ndtri((1 + level) / 2)) ** 2
     share = hits / n
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)

@@ -151,7 +151,7 @@ def _check_cells(table: pd.DataFrame, axes: tuple[str, ...]) -> None:
     first = twice.iloc[0]
     same = twice[(twice[cell] == first[cell]).all(axis=1)]
     settings = same.drop(columns=[name for name in (*_NAMING, "hardware") if name in same])
-    differing = [name for name in settings if settings[name].nunique(dropna=False) > 1]
+    differing = [str(name) for name in settings if settings[name].nunique(dropna=False) > 1]
     where = f"sweeps {' and '.join(dict.fromkeys(same['sweep']))}"
     why = f"they differ in {', '.join(differing[:5])}" if differing else "from different base models"
     raise ConfigError(

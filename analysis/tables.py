@@ -21,7 +21,8 @@ def late_means(runs: Runs, key: str) -> pd.DataFrame:
     cells["value"] = late_by_run(runs, key).to_numpy()
     table: pd.DataFrame = cells.groupby(["point", "base", "seed"])["value"].mean().unstack(["base", "seed"])
     table = table.reindex(index=runs.drawn).sort_index(axis=1)
-    table.columns = [f"base {base}, seed {seed}" if several else f"seed {seed}" for base, seed in table.columns]
+    names = zip(table.columns.get_level_values("base"), table.columns.get_level_values("seed"), strict=True)
+    table.columns = [f"base {base}, seed {seed}" if several else f"seed {seed}" for base, seed in names]
     table["mean"] = table.mean(axis=1)
     return table
 

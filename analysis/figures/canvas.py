@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -15,7 +16,8 @@ from analysis.figures.style import FAINT_INK, FONT, GRID, INK, Look
 
 WIDTH = 1080  # pixels: two columns of a page at twice the resolution, or a laptop's window
 _LEFT, _LEGEND_ROW, _CAPTION_ROW, _ROW_GAP = 66, 21, 18, 62
-TITLED_GAP = 92
+TITLED_GAP = 86
+_REMOVED = ["select2d", "lasso2d", "sendChartToCloud"]  # nothing to select, and no way to upload a figure by accident
 _RIGHT = 38  # wide enough for the mode bar, which stands upright in it and so covers neither legend nor panels
 
 
@@ -38,7 +40,7 @@ def sheet(
     left: int = _LEFT,
     shared_x: bool = True,
     row_gap: int = _ROW_GAP,
-    **grid: object,
+    **grid: Any,
 ) -> go.Figure:
     """An empty figure: one panel a title, filled row by row; `entries` are the names that the legend will show.
 
@@ -51,7 +53,7 @@ def sheet(
     top = 40 + _LEGEND_ROW * _legend_rows(entries, WIDTH - left - _RIGHT - right)
     bottom = 64 + _CAPTION_ROW * len(lines)
     inner = rows * panel_height + row_gap * (rows - 1)
-    spacing = {"vertical_spacing": row_gap / inner, "horizontal_spacing": 0.075 if columns < 4 else 0.03}
+    spacing = {"vertical_spacing": row_gap / inner if rows > 1 else 0, "horizontal_spacing": 0.075 if columns < 4 else 0.03}
     figure = make_subplots(rows, columns, subplot_titles=[f"<b>{title}</b>" for title in titles], **(spacing | grid))
     figure.update_annotations(font_size=14 if columns < 4 else 12.5, yshift=3)
     figure.update_layout(
@@ -61,7 +63,7 @@ def sheet(
         margin={"l": left, "r": _RIGHT + right, "t": top, "b": bottom},
         font={"family": FONT, "size": 13, "color": INK},
         hovermode="x unified",
-        modebar={"orientation": "v", "remove": ["select2d", "lasso2d"]},
+        modebar={"orientation": "v", "remove": _REMOVED},
         legend=_legend(entries, top + inner + bottom),
     )
     axis = {"linecolor": INK, "ticks": "outside", "tickcolor": INK, "ticklen": 4, "zeroline": False}

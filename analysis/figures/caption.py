@@ -44,7 +44,9 @@ def _bases_and_seeds(runs: Runs, band: bool) -> str:
     everywhere, anywhere = set.intersection(*by_point), set.union(*by_point)
     text = f"Mean over {len(anywhere)} runs, base models {seed_range(bases(runs))} and seeds "
     text += seed_range({seed for _, seed in anywhere}) + (f", {BAND_OVER_BASES}" if band else "")
-    if len(everywhere) < len(anywhere):
+    if {base for base, _ in everywhere} != set(bases(runs)):
+        text += "; not every variant has runs on every base, so curves may differ by their bases alone"
+    elif len(everywhere) < len(anywhere):
         text += "; not every variant has every run"
     return text
 

@@ -92,10 +92,10 @@ def effect_table(runs: Runs) -> tuple[pd.DataFrame, pd.DataFrame]:
             rows.append(told | {"value": mean, "low": low, "high": high, "n": n})
             pairs += [told | {"value": value} for value in difference]
     table = pd.DataFrame(rows)
-    first = table.groupby(["effect", "place"], sort=False)["n"].max()
+    counts = table.groupby(["effect", "place"], sort=False)["n"].agg(["min", "max"])
     label = {
-        (effect, place): f"{effect}{', ' + place.replace('=', ' = ') if place else ''}  ({n})"
-        for (effect, place), n in first.items()
+        (effect, place): f"{effect}{', ' + place.replace('=', ' = ') if place else ''}  ({_span(low, high)})"
+        for (effect, place), low, high in counts.itertuples()
     }
     tables = (table, pd.DataFrame(pairs, columns=[*rows[0]][:6]))
     return tuple(  # type: ignore[return-value]
@@ -108,6 +108,10 @@ def no_effect(runs: Runs) -> str | None:
     if any(True for _ in _possible(runs)):
         return None
     return "no two of the variants differ by one switch, e.g. reinforce_rej and reinforce"
+
+
+def _span(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low}-{high}"
 
 
 def _possible(runs: Runs) -> list[tuple[Effect, str, str, str]]:

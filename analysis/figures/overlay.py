@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -42,10 +43,10 @@ def too_many(runs: Runs) -> str | None:
     return f"it holds at most {MOST} curves; choose them with --variants, e.g. --variants raftpp,grpo"
 
 
-def second_axes(rows: int) -> dict[str, object]:
+def second_axes(rows: int) -> dict[str, Any]:
     """For `sheet`: two columns of panels, each with a second y axis."""
     specs = [[{"secondary_y": True}, {"secondary_y": True}] for _ in range(rows)]
-    return {"specs": specs, "horizontal_spacing": 0.17, "right": 52}
+    return {"specs": specs, "horizontal_spacing": 0.17, "right": 24}
 
 
 def overlay_panels(figure: go.Figure, runs: Runs, x: XAxis, accuracy: Panel) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -23,7 +24,7 @@ from analysis.runs import Runs
 
 SHOWN = ("raft", "raftpp", "grpo", "ppo", "dpo", "reinforce", "reinforce_rej")
 FINAL, TABLE_1 = "final", "paper, table 1"  # of the column `source`, beside RUNS
-_SYMBOLS = {QWEN: "diamond", LLAMA: "square"}
+_SYMBOLS = {LLAMA: "square", QWEN: "diamond"}
 
 
 def paper_figure_1(runs: Runs, x: XAxis, paper: bool = True) -> Drawing:
@@ -35,8 +36,8 @@ def paper_figure_1(runs: Runs, x: XAxis, paper: bool = True) -> Drawing:
     titles = [panel.title, "Last evaluation", *(["Paper, table 1: average of three sets"] if paper else [])]
     notes = ["Right: the last evaluation, a mark a run, mean and half width of the 95% t interval over runs"]
     if paper:
-        notes.append(f"Paper: table 1 of {ARXIV}, average@16, one run a method, another scale than above")
-    grid = {"specs": [[{"rowspan": 2}, {}], [None, {}]] if paper else [[{}, {}]]}
+        notes.append(f"Paper: table 1 of {ARXIV}, average@16, one run a method, {SHORT[LLAMA]} and {SHORT[QWEN]}")
+    grid: dict[str, Any] = {"specs": [[{"rowspan": 2}, {}], [None, {}]] if paper else [[{}, {}]]}
     entries = [look.name for look in drawn.values()]
     figure = sheet(
         titles,
@@ -65,16 +66,12 @@ def paper_figure_1(runs: Runs, x: XAxis, paper: bool = True) -> Drawing:
 def _add_final(figure: go.Figure, runs: Runs, key: str, drawn: Mapping[str, Look]) -> pd.DataFrame:
     """What every run came to, above right, with the numbers. Returns the rows of the table."""
     values = runs.runs[["point"]].assign(value=final_by_run(runs, key).to_numpy())
-    rows = []
-    for point in drawn:
+    rows, label = [], {}
+    for point, look in drawn.items():
         mean, low, high, n = t_interval(values.loc[values["point"] == point, "value"].tolist())
         rows.append({"point": point, "value": mean, "low": low, "high": high, "n": n})
+        label[point] = f"{_short(look)}  {mean:.3f}" + (f" ± {high - mean:.3f}" if n > 1 else "")
     data = pd.DataFrame(rows)
-    label = {
-        row.point: f"{_short(drawn[row.point])}  {row.value:.3f}"
-        + (f" ± {row.high - row.value:.3f}" if row.n > 1 else "")
-        for row in data.itertuples()
-    }
     shown, single = (table.assign(label=table["point"].map(label)) for table in (data, values))
     add_single_runs(figure, single, [drawn[point].colour for point in values["point"]], 1, 2)
     add_dots(figure, shown, [look.colour for look in drawn.values()], 1, 2)
@@ -87,22 +84,17 @@ def _add_table_1(figure: go.Figure) -> pd.DataFrame:
     """Table 1's averages, below right, with the numbers. Returns the rows of the table."""
     table = table_1().dropna(subset=["variant"])
     found = looks(SHOWN)
-    wide = table.pivot(index="variant", columns="model", values="average")
+    average = {(row["variant"], row["model"]): f"{row['average']:.3f}" for row in table.to_dict("records")}
     label = {
-        variant: f"{_short(look)}  " + " | ".join(_number(wide.loc[variant, model]) for model in (LLAMA, QWEN))
+        variant: f"{_short(look)}  " + " | ".join(average.get((variant, model), "-") for model in _SYMBOLS)
         for variant, look in found.items()
     }
-    heading = "<i>LLaMA | Qwen</i>"
+    heading = "<i>LLaMA ■ | Qwen ◆</i>"
     for model, symbol in _SYMBOLS.items():
         part = table[table["model"] == model]
         dots = pd.DataFrame({"label": part["variant"].map(label), "value": part["average"], "n": 1})
         colours = [found[variant].colour for variant in part["variant"]]
         add_dots(figure, dots.assign(low=float("nan"), high=float("nan")), colours, 2, 2, symbol)
-        name = go.Scatter(
-            x=[part["average"].mean()], y=[heading], mode="text", text=[SHORT[model]], textfont={"color": FAINT_INK},
-            showlegend=False, hoverinfo="skip", cliponaxis=False,
-        )  # fmt: skip
-        figure.add_trace(name, 2, 2)
     name_rows(figure, [heading, *label.values()], 2, 2)
     figure.update_xaxes(title_text="share correct (average@16)", nticks=6, row=2, col=2)
     shown = pd.DataFrame({"point": table["variant"], "key": table["model"] + ": average", "mean": table["average"]})
@@ -111,7 +103,3 @@ def _add_table_1(figure: go.Figure) -> pd.DataFrame:
 
 def _short(look: Look) -> str:
     return look.name.partition(" (")[0]
-
-
-def _number(value: float) -> str:
-    return "-" if pd.isna(value) else f"{value:.3f}"

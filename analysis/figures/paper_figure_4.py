@@ -26,7 +26,10 @@ VARIANTS = (
 )
 
 PANELS: dict[str, Panel] = {"train_accuracy": REWARD, "kl_loss": KL, "entropy": ENTROPY}
-_LEVEL = "its reward is smoothed over 20 steps; its entropies tell the order of methods, not a level in nats"
+_READING = (
+    "its reward is smoothed over 20 steps; its entropies tell the order of methods, not a level in nats; a curve that "
+    "ends early left the plotted range"
+)
 
 
 def paper_figure_4(runs: Runs, x: XAxis, paper: bool = True) -> Drawing:
@@ -35,7 +38,7 @@ def paper_figure_4(runs: Runs, x: XAxis, paper: bool = True) -> Drawing:
     runs = runs.select(list(labels.values()))
     drawn = drawn_looks(runs)
     paper = paper and x is XAxis.step
-    notes = [SMOOTHED, MEASURED_ON, *([f"{paper_note(4)}; {_LEVEL}"] if paper else [])]
+    notes = [SMOOTHED, MEASURED_ON, *([f"{paper_note(4)}; {_READING}"] if paper else [])]
     titles = [panel.title for panel in PANELS.values()]
     titles += [f"Paper, {SHORT[LLAMA]}: {name}" for name in ("reward", "KL loss", "entropy")] if paper else []
     figure = sheet(titles, 3, 250, [look.name for look in drawn.values()], caption(runs, *notes), row_gap=TITLED_GAP)

@@ -21,7 +21,7 @@ from analysis.runs import Runs
 PATH, RUN, MEAN = "mean path", "run, late", "mean of runs, late"  # the column `what` of a drawing's table
 
 
-BLOCKS = 10  # points of a path
+PARTS = 6  # points of a path: the last is the second half of the steps
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def draw_planes(name: str, runs: Runs, planes: Sequence[Plane], notes: Sequence[
     """One panel a plane, twice: the paths on the left, the ends enlarged on the right."""
     drawn = drawn_looks(runs)
     told = [
-        f"Left: means over runs and over each of {BLOCKS} equal parts of the steps, from the open circle on; right: "
+        "Left: means over runs and over parts of the steps that double in length, from the open circle on; right: "
         "every run's mean over the last quarter of the steps (small) and the mean of those (large)",
         MEASURED_ON,
         *notes,
@@ -62,12 +62,13 @@ def draw_planes(name: str, runs: Runs, planes: Sequence[Plane], notes: Sequence[
 def _paths(runs: Runs, plane: Plane) -> pd.DataFrame:
     """Columns point, what, step (the last of its part), x, mean (the y), seeds.
 
-    Single steps, even smoothed, would make a tangle of the end of a path, where nothing moves but the noise.
+    The parts double in length because a policy moves fast at first; late single steps, even smoothed, are a tangle.
     """
     x, y = (curves(runs, panel.key) for panel in (plane.x, plane.y))
     both = x.merge(y, on=["point", "x"], suffixes=("_x", "_y"))
-    length = max(1.0, both["x"].max() / BLOCKS)
-    both["step"] = (np.ceil(both["x"] / length) * length).round().astype("int64")
+    last = both["x"].max()
+    ends = last / 2.0 ** np.arange(PARTS - 1, -1, -1)
+    both["step"] = ends[np.searchsorted(ends, both["x"])].round()
     path = both.groupby(["point", "step"], sort=False).agg(
         x=("mean_x", "mean"), mean=("mean_y", "mean"), seeds=("seeds_y", "min")
     )

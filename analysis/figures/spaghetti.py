@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping
 
@@ -13,55 +12,48 @@ from analysis.axes import XAxis
 from analysis.curves import curves, run_curves
 from analysis.figures.canvas import Drawing, sheet
 from analysis.figures.caption import caption
-from analysis.figures.panels import ACCURACY, ENTROPY, KL, MEASURED_ON, add_curves, drawn_looks
+from analysis.figures.panels import ACCURACY, ENTROPY, KL, MEASURED_ON, Panel, add_curves, drawn_looks
 from analysis.figures.style import DASHES, Look
 from analysis.pool import BASE_SEED, bases
 from analysis.runs import Runs
 
-MOST_COLUMNS = 6
 PANELS = (ACCURACY, ENTROPY, KL)
+_HEIGHT, _GAP = 104, 18  # pixels
 
 
 def spaghetti(runs: Runs, x: XAxis) -> Drawing:
-    """A column a point, a row a metric; with several base models, each has a dash of its own."""
+    """A row a point, a column a metric; with several base models, each has a dash of its own."""
     drawn = drawn_looks(runs)
-    blocks = math.ceil(len(drawn) / MOST_COLUMNS)
-    columns = math.ceil(len(drawn) / blocks)
     dashes = {base: DASHES[place % len(DASHES)] for place, base in enumerate(bases(runs))}
     told = "Thin: single runs" + (_told(dashes) if len(dashes) > 1 else "")
-    figure = sheet(
-        _titles(drawn, columns), columns, 120, [], caption(runs, told, MEASURED_ON), row_gap=34, horizontal_spacing=0.02
-    )
+    titles = [f"{panel.title}, {panel.unit}" for panel in PANELS] + [""] * (len(PANELS) * (len(drawn) - 1))
+    text = caption(runs, told, MEASURED_ON)
+    figure = sheet(titles, len(PANELS), _HEIGHT, [], text, left=110, row_gap=_GAP, horizontal_spacing=0.055)
     tables = []
-    for number, panel in enumerate(PANELS):
-        single = run_curves(runs, panel.key, x)
-        mean = curves(runs, panel.key, x)
-        for place, (point, look) in enumerate(drawn.items()):
-            row, column = place // columns * len(PANELS) + number + 1, place % columns + 1
+    for column, panel in enumerate(PANELS, start=1):
+        single, mean = run_curves(runs, panel.key, x), curves(runs, panel.key, x)
+        for row, (point, look) in enumerate(drawn.items(), start=1):
             _add_single(figure, single[single["point"] == point], look, _dash_of(runs, dashes), row, column)
             add_curves(figure, mean[mean["point"] == point], {point: look}, row, column, markers=False)
-            first = "y" if number == 0 else f"y{number * columns + 1}"
-            figure.update_yaxes(matches=first if place else None, row=row, col=column)
-            figure.update_yaxes(showticklabels=column == 1, rangemode=panel.range_mode, nticks=5, row=row, col=column)
-            if column == 1:
-                figure.update_yaxes(title_text=f"{panel.title},<br>{panel.unit}", row=row, col=column)
-            last = number == len(PANELS) - 1
-            title = x.label if last else None
-            figure.update_xaxes(title_text=title, showticklabels=last, row=row, col=column)
+            last = row == len(drawn)
+            figure.update_xaxes(title_text=x.label if last else None, showticklabels=last, row=row, col=column)
+        figure.update_yaxes(range=_range(single["value"], panel), nticks=5, col=column)
         tables.append(single.merge(mean, on=["point", "key", "x"], how="left", validate="many_to_one"))
+    for row, look in enumerate(drawn.values(), start=1):
+        name = "<br>".join(textwrap.wrap(look.name, 17))
+        figure.update_yaxes(title_text=f"<b>{name}</b>", title_standoff=10, row=row, col=1)
     data = pd.concat(tables, ignore_index=True)
     figure.update_xaxes(range=[0, 1.01 * data["x"].max()])
     return Drawing("seed_curves", figure, data)
 
 
-def _titles(drawn: Mapping[str, Look], columns: int) -> list[str]:
-    """Names above the first row of each block of rows, nothing above the others; a long name takes two lines."""
-    names = ["<br>".join(textwrap.wrap(look.name, 200 // columns)) for look in drawn.values()]
-    titles = []
-    for start in range(0, len(names), columns):
-        block = names[start : start + columns]
-        titles += block + [""] * (len(PANELS) * columns - len(block))
-    return titles
+def _range(values: pd.Series[float], panel: Panel) -> list[float] | None:
+    """One range for all rows of a metric."""
+    if values.empty:
+        return None
+    low, high = float(values.min()), float(values.max())
+    room = 0.05 * (high - low)
+    return [0.0 if panel.range_mode == "tozero" else low - room, high + room]
 
 
 def _told(dashes: Mapping[int, str]) -> str:

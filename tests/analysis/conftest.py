@@ -88,6 +88,12 @@ def empty_store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """An empty store for all tests of a module, each with a sweep of its own: making a store takes seconds."""
+    return Store(tmp_path_factory.mktemp("shared"))
+
+
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Sweeps: `pair` (raftpp, grpo; seeds 0-1), `sizes` (grpo; rollout.n 4, 8, 16), `silent` (no metric yet)."""

@@ -33,7 +33,10 @@ def pair(store: Store) -> Runs:
     return load(store.uri, "pair", METRIC_KEYS)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+CURVES = ["learning_curves", "ablation", "overlay", "group_composition", "paper_figure_3"]
+
+
+@pytest.mark.parametrize("name", CURVES)
 @pytest.mark.parametrize("x", [XAxis.step, XAxis.generated_tokens, XAxis.wall_time])
 def test_a_figure_draws_every_row_of_its_table_and_nothing_else(name: str, x: XAxis, pair: Runs) -> None:
     drawing = FIGURES[name](pair, x)
@@ -50,6 +53,25 @@ def test_the_table_holds_the_means_over_seeds(pair: Runs) -> None:
     assert table["mean"].tolist() == pytest.approx([0.3, 0.4, 0.5, 0.6])
     assert table["low"].tolist() == pytest.approx([0.2, 0.3, 0.4, 0.5])
     assert set(drawing.data["key"]) >= {keys.val(keys.VAL_ALL, keys.average_at(4)), keys.ROLLOUT_KL_K3}
+
+
+@pytest.mark.parametrize("x", [XAxis.step, XAxis.generated_tokens])
+def test_seed_curves_draw_every_run_of_the_table_behind_its_mean(x: XAxis, pair: Runs) -> None:
+    drawing = FIGURES["seed_curves"](pair, x)
+    assert drawing is not None
+    lines = [trace for trace in drawing.figure.data if trace.fill != "toself"]
+    shown = {point for trace in lines for point in zip(trace.x, trace.y, strict=True)}
+    table = drawing.data
+    assert shown == {*zip(table["x"], table["value"], strict=True), *zip(table["x"], table["mean"], strict=True)}
+    assert table.groupby(["point", "key"])["run_id"].nunique().tolist() == [2] * 6
+
+
+def test_the_mode_bar_stands_in_the_right_margin_and_uploads_nothing(pair: Runs) -> None:
+    drawing = FIGURES["learning_curves"](pair, XAxis.step)
+    assert drawing is not None
+    assert drawing.figure.layout.modebar.orientation == "v"
+    assert drawing.figure.layout.margin.r >= 36  # pixels: the bar is 30 wide
+    assert "sendChartToCloud" in drawing.figure.layout.modebar.remove
 
 
 def test_shares_of_groups_add_up_to_one(pair: Runs) -> None:

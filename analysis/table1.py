@@ -1,0 +1,70 @@
+"""The form of the paper's table 1: a row a method, a column a held-out set, with intervals; and the paper's own."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from analysis.figures.style import looks
+from analysis.intervals import t_interval
+from analysis.outcomes import final_by_run, first_by_run, held_out_keys
+from analysis.paper import ARXIV, TABLE_1_SETS, table_1
+from analysis.runs import Runs
+
+BASE = "Base"
+COLUMNS = ["method", "point", "set", "k", "mean", "low", "high", "runs"]
+
+
+def final_table(runs: Runs) -> pd.DataFrame:
+    """What every method came to on every held-out set: columns `COLUMNS`, tidy, a row a method and set.
+
+    `mean` is over runs of the last evaluation's average@k (share correct; a diverged run's last one is carried
+    forward), `low` and `high` its 95% t interval, NaN with one run. The base model, at step 0, comes first: its
+    interval is over the samples that the runs drew from it, and over bases where there are several.
+    """
+    rows = []
+    for name, (key, k) in held_out_keys(runs).items():
+        first, final = first_by_run(runs, key), final_by_run(runs, key)
+        values = {(BASE, ""): first.tolist()}
+        for point, look in looks(runs.points).items():
+            if point in runs.drawn:
+                values[look.name, point] = final[(runs.runs["point"] == point).to_numpy()].tolist()
+        for (method, point), each in values.items():
+            mean, low, high, n = t_interval(each)
+            rows.append(dict(zip(COLUMNS, (method, point, name, k, mean, low, high, n), strict=True)))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def final_markdown(runs: Runs, paper: bool = True) -> str:
+    """`final_table` as GitHub-flavoured Markdown, mean ± half of the interval; the paper's table 1 below it."""
+    table = final_table(runs)
+    if table.empty:
+        return f"# {runs.sweep}: no run was evaluated on held-out problems\n"
+    sets = {name: f"{name.replace('_', ' ')}, average@{k}" for name, k in table[["set", "k"]].itertuples(index=False)}
+    lines = [f"# {runs.sweep}: held-out accuracy at the end", "", _row(["method", *sets.values(), "runs"])]
+    lines.append("|---" * (len(sets) + 2) + "|")
+    for method, part in table.groupby("method", sort=False):
+        cells = part.set_index("set")
+        lines.append(_row([str(method), *(_cell(cells.loc[name]) for name in sets), str(part["runs"].max())]))
+    lines += ["", "Share correct: mean over runs ± half of the 95% t interval. Base: before the first step."]
+    return "\n".join(lines) + "\n" + (f"\n{paper_markdown()}" if paper else "")
+
+
+def paper_markdown() -> str:
+    """The paper's table 1, as shares: one run a method, so without intervals."""
+    lines = [f"## The paper's table 1 ({ARXIV}): average@16, one run a method", ""]
+    lines += [_row(["model", "method", *TABLE_1_SETS.values()]), "|---" * (len(TABLE_1_SETS) + 2) + "|"]
+    for row in table_1().to_dict("records"):
+        lines.append(_row([row["model"], row["method"], *(f"{row[name]:.3f}" for name in TABLE_1_SETS)]))
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: pd.Series[float]) -> str:
+    if math.isnan(row["mean"]):
+        return "-"
+    return f"{row['mean']:.3f}" + ("" if math.isnan(row["high"]) else f" ± {row['high'] - row['mean']:.3f}")
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
