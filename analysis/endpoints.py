@@ -93,7 +93,7 @@ def _row_mean(values: Array) -> Array:
     logged = np.isfinite(values)
     count = logged.sum(axis=1)
     total = np.where(logged, values, 0.0).sum(axis=1)
-    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    return np.asarray(np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0))
 
 
 def smoothed(values: Array) -> Array:
@@ -162,7 +162,7 @@ class Histories:
         part = self._by_key.get(self._full_key(key))
         if part is None:
             return pd.DataFrame(index=self.last.index)
-        wide = part.pivot(index="run_id", columns="step", values="value").sort_index(axis=1)
+        wide: pd.DataFrame = part.pivot(index="run_id", columns="step", values="value").sort_index(axis=1)
         return wide.reindex(self.last.index)
 
     def _tables(self, endpoint: Endpoint) -> list[tuple[int, pd.DataFrame]]:
@@ -238,7 +238,8 @@ def crossover_step(histories: Histories, first: list[str], second: list[str]) ->
     NaN where that never happens, and where the first was never ahead before.
     """
     curve = _smooth(histories.curve(keys.REWARD_ACCURACY))
-    return np.array([_passed_at(curve.loc[a] - curve.loc[b]) for a, b in zip(first, second, strict=True)])
+    leads = (pd.Series(curve.loc[a] - curve.loc[b], dtype=float) for a, b in zip(first, second, strict=True))
+    return np.array([_passed_at(lead) for lead in leads])
 
 
 def _passed_at(lead: pd.Series[float]) -> float:

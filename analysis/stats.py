@@ -50,7 +50,7 @@ class PairedT:
 
     @property
     def p_two_sided(self) -> Array:
-        return np.minimum(1.0, 2 * np.minimum(self.p_greater, self.p_less))
+        return np.asarray(np.minimum(1.0, 2 * np.minimum(self.p_greater, self.p_less)))
 
 
 def paired_t(differences: ArrayLike, null: float = 0.0, level: float = 1 - ALPHA) -> PairedT:
