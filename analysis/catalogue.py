@@ -143,10 +143,16 @@ def _claim(entry: Any, path: Path, roles: Collection[str], questions: Collection
     tests = _comparisons(entry["tests"], place, roles)
     if not tests or any(test.test is Kind.description for test in tests):
         raise ConfigError(f"{place}: tests needs at least one test, and a description is none: write it under beside")
-    sweeps, may_differ = (tuple(map(str, _list(entry[key], f"{place}: {key}"))) for key in ("sweeps", "may_differ"))
-    statement, where, question = (str(entry[key]) for key in ("statement", "where", "question"))
-    beside = _comparisons(entry.get("beside", []), place, roles)
-    return Claim(entry["id"], statement, where, question, sweeps, may_differ, tests, beside)
+    return Claim(
+        id=entry["id"],
+        statement=str(entry["statement"]),
+        where=str(entry["where"]),
+        question=entry["question"],
+        sweeps=tuple(map(str, _list(entry["sweeps"], f"{place}: sweeps"))),
+        may_differ=tuple(map(str, _list(entry["may_differ"], f"{place}: may_differ"))),
+        tests=tests,
+        beside=_comparisons(entry.get("beside", []), place, roles),
+    )
 
 
 def _comparisons(entries: Any, place: str, roles: Collection[str]) -> tuple[Comparison, ...]:

@@ -1,7 +1,7 @@
 """The verdicts: judges the paper's claims on the runs that are given.
 
 `judge` pools the sweeps, pairs their runs, tests each claim and corrects inside each question; what is left out, what
-is missing and what depends on a choice is told beside each verdict. The protocol is in docs/claims.md.
+is missing and what depends on a choice is told beside each verdict. `analysis/decision.py` says how it is decided.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from analysis.runs import Runs
 from analysis.stats import (
     ALPHA,
     POWER,
+    Array,
     Side,
     as_float,
     paired_t,
@@ -157,12 +158,25 @@ def _verdict(
     status = Status.not_tested if row is None else decision.status(row)
     findings = tuple(_finding(test, each) for test, each in zip(claim.tests, pairs, strict=True))
     beside = tuple(_finding(test, pairing.differences(test, claim)) for test in claim.beside)
-    columns = (decision.p, decision.p_holm, decision.p_opposite, decision.p_opposite_holm)
-    p, p_holm, opposite, opposite_holm = (float("nan") if row is None else as_float(each[row]) for each in columns)
     needed, to = (None, "support") if row is None else _needed(findings, decision, row)
-    sweeps = tuple(dict.fromkeys(pairing.table["sweep"].astype(str)))
-    diverged = pairing.diverged(claim)
-    return Verdict(claim, status, findings, beside, p, p_holm, opposite, opposite_holm, needed, to, diverged, sweeps)
+
+    def p_of(values: Array) -> float:
+        return float("nan") if row is None else as_float(values[row])
+
+    return Verdict(
+        claim=claim,
+        status=status,
+        findings=findings,
+        beside=beside,
+        p=p_of(decision.p),
+        p_holm=p_of(decision.p_holm),
+        p_opposite=p_of(decision.p_opposite),
+        p_opposite_holm=p_of(decision.p_opposite_holm),
+        seeds_needed=needed,
+        needed_to=to,
+        diverged=pairing.diverged(claim),
+        sweeps=tuple(dict.fromkeys(pairing.table["sweep"].astype(str))),
+    )
 
 
 def _finding(test: Comparison, pairs: Differences) -> Finding:

@@ -238,8 +238,8 @@ def crossover_step(histories: Histories, first: list[str], second: list[str]) ->
     NaN where that never happens, and where the first was never ahead before.
     """
     curve = _smooth(histories.curve(keys.REWARD_ACCURACY))
-    leads = zip(curve.loc[first].to_numpy(), curve.loc[second].to_numpy(), strict=True)
-    return np.array([_passed_at(pd.Series(a - b, index=curve.columns)) for a, b in leads])
+    leads = (pd.Series(curve.loc[a] - curve.loc[b], dtype=float) for a, b in zip(first, second, strict=True))
+    return np.array([_passed_at(lead) for lead in leads])
 
 
 def _passed_at(lead: pd.Series[float]) -> float:

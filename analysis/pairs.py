@@ -17,6 +17,7 @@ import pandas as pd
 from analysis.catalogue import Catalogue, Claim, Comparison
 from analysis.comparability import check_comparable
 from analysis.endpoints import AfterStop, Endpoint, Histories, PairEndpoint
+from analysis.figures.caption import seed_range
 from analysis.runs import Runs
 from analysis.stats import Array
 
@@ -162,8 +163,13 @@ def place(at: Mapping[str, Any]) -> str:
 
 
 def _seeds(index: pd.Index[Any], several: bool) -> str:
-    names = [f"{row[1]} of base {row[0]}" if several else str(row[1]) for row in index]
-    return f"seed{'s' if len(names) > 1 else ''} {', '.join(dict.fromkeys(names))}"
+    """``seeds 0-4 of base 1``, the base where there are `several`."""
+    found: dict[Any, list[int]] = {}
+    for row in index.unique():
+        found.setdefault(row[0], []).append(int(row[1]))
+    lists = {base: sorted(set(seeds)) for base, seeds in found.items()}
+    told = [seed_range(seeds) + (f" of base {base}" if several else "") for base, seeds in lists.items()]
+    return f"seed{'s' if sum(map(len, lists.values())) > 1 else ''} {', '.join(told)}"
 
 
 def _by_unit(values: pd.Series[float], lost: tuple[str, ...]) -> Differences:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from analysis.catalogue import load_claims
+from analysis.catalogue import Claim, load_claims
 from analysis.claims import Verdict, judge
 from analysis.decision import Status, decide
 from analysis.runs import Runs
@@ -121,9 +121,8 @@ def test_missing_runs_are_named_with_the_sweep_file_that_brings_them(planted: Pl
 
 
 @pytest.mark.parametrize("claim", load_claims().claims, ids=lambda claim: str(claim.id))
-def test_the_sweep_files_that_a_claim_names_bring_its_runs(claim: object) -> None:
+def test_the_sweep_files_that_a_claim_names_bring_its_runs(claim: Claim) -> None:
     catalogue = load_claims()
-    claim = next(each for each in catalogue.claims if each is not None and each == claim)
     if not set(claim.sweeps) <= set(shipped_specs()):
         assert claim.id in (1, 17)
         return
@@ -173,7 +172,7 @@ def test_one_seed_is_underpowered_and_nothing_is_undefined(planted: Planted) -> 
 
 
 def test_equal_runs_are_equivalent_and_nothing_else(planted: Planted) -> None:
-    found = judged(planted({variant: {} for variant in POSITIVE}, noise=0.0))
+    found = judged(planted({label: {} for label in POSITIVE}, noise=0.0))
     assert statuses(found, [2, 3, 4, 5, 6, 7, 9]) == ["underpowered", "supported", *["underpowered"] * 5]
     assert all(math.isfinite(v.p) for v in found.values() if v.status is not Status.not_tested)
 
