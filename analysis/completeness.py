@@ -44,10 +44,11 @@ def completeness(runs: Runs) -> pd.DataFrame:
     Without a plan there is a row for every run, and nothing is known to be missing.
     """
     plan = runs.plan or {}
-    found = {row["trial_id"]: row for row in _run_rows(runs)}
+    rows = _run_rows(runs)
+    found = {row["trial_id"]: row for row in rows}
     planned = [_planned(entry, found.get(entry["trial_id"]), plan.get("code_hash")) for entry in plan.get("trials", ())]
     ids = {row["trial_id"] for row in planned}
-    others = [row for row in found.values() if row["trial_id"] not in ids]
+    others = [row for row in rows if row["trial_id"] not in ids]
     unplanned = [{**row, "standing": _standing(row, None), "steps": pd.NA} for row in others]
     columns = [*COLUMNS[:2], *runs.axes, *COLUMNS[2:]]
     table = pd.DataFrame([*planned, *unplanned], columns=columns)
