@@ -76,7 +76,7 @@ def _save(file: Path, points: Points, stamps: Mapping[str, str]) -> None:
 def write_parquet(table: pa.Table, target: object, level: int = 1) -> None:
     """With the same bytes for the same table: float64 split by bytes, which is what compresses noisy numbers best."""
     split = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-    packed = [field.name for field in table.schema if field.name not in split and not _is_number(field.type)]
+    packed = [field.name for field in table.schema if field.name not in split and not pa.types.is_boolean(field.type)]
     pq.write_table(
         table,
         target,
@@ -87,7 +87,3 @@ def write_parquet(table: pa.Table, target: object, level: int = 1) -> None:
         write_page_checksum=True,
         write_statistics=False,
     )
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_floating(kind) or pa.types.is_boolean(kind)

@@ -111,7 +111,7 @@ def test_an_archive_stands_for_a_sweep_wherever_one_is_named(archive: Path, tmp_
     assert open_source(f"{archive}:sizes", tmp_path, metric_keys=["rollout/*"]).axes == ("rollout.n",)
     with pytest.raises(ConfigError, match=r"toy\.zip holds 2 sweeps: name one of .*toy\.zip:pair, .*toy\.zip:sizes$"):
         open_source(str(archive), tmp_path)
-    with pytest.raises(ConfigError, match="sweep 'pair' of .* is named twice"):
+    with pytest.raises(ConfigError, match=r"sweep 'pair' of .* is named twice"):
         open_sources([str(archive), f"{archive}:pair"], tmp_path)
 
 
@@ -122,7 +122,7 @@ def test_two_sweeps_of_one_name_do_not_fit_into_an_archive(both: list[Runs], tmp
 
 
 def test_an_archive_that_cannot_be_written_leaves_nothing(both: list[Runs], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no folder .*missing: create it"):
+    with pytest.raises(ConfigError, match=r"no folder .*missing: create it"):
         write_archive(tmp_path / "missing" / "toy.zip", both)
     (tmp_path / "toy.zip").mkdir()
     with pytest.raises(ConfigError, match=r"toy\.zip cannot be written"):

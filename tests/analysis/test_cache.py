@@ -46,9 +46,7 @@ def test_the_second_time_no_point_is_read_from_the_store(store: Store, read: lis
     assert same(load(store.uri, "pair"), first)
 
 
-def test_metrics_that_were_not_asked_for_at_first_are_there_later(
-    store: Store, tmp_path: Path, read: list[str]
-) -> None:
+def test_metrics_that_were_not_asked_for_first_are_there_later(store: Store, tmp_path: Path, read: list[str]) -> None:
     few = load(store.uri, "pair", [keys.REWARD_ACCURACY], cache=tmp_path)
     assert list(few.metrics["key"].unique()) == [keys.REWARD_ACCURACY]
     assert same(load(store.uri, "pair", cache=tmp_path), load(store.uri, "pair"))
