@@ -106,8 +106,8 @@ def _points(runs: Runs, metric_keys: Sequence[str] | None) -> Points:
     return Points(
         tuple(run.categories),
         tuple(key.categories),
-        np.asarray(run.codes, dtype=np.int32),
-        np.asarray(key.codes, dtype=np.int32),
+        run.codes.to_numpy().astype(np.int32),
+        key.codes.to_numpy().astype(np.int32),
         metrics["step"].to_numpy(),
         metrics["value"].to_numpy(),
         metrics["timestamp"].to_numpy("datetime64[ms]").astype("int64"),

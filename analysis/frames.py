@@ -14,8 +14,10 @@ from analysis.points import Points
 from trainer import keys
 
 _MISSING = ("", "null", "None")  # how a parameter that is not set reads in MLflow
-_NAMING = ("run_id", "trial_id", "sweep", "variant", "point", "scale", "state", "finish_reason")
-TEXT = (*_NAMING, "git_commit", "code_hash", "hardware")
+TEXT = (
+    *("run_id", "trial_id", "sweep", "variant", "point", "scale", "state", "finish_reason"),
+    *("git_commit", "code_hash", "hardware"),
+)
 NOT_CONFIGURATION = (*TEXT, "seed", "git_dirty", "started")
 
 
