@@ -12,9 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import union_categoricals
 
-from analysis.frames import point_name
+from analysis.frames import metric_table, point_name
+from analysis.points import Points
 from analysis.runs import Runs
 from trainer.config import ConfigError
 
@@ -47,7 +50,16 @@ def pool(sources: Sequence[Runs]) -> Runs:
     table = table.sort_values(by, ignore_index=True, kind="stable")
     points = dict.fromkeys([*table["point"], *(point for source in sources for point in source.points)])
     name = " + ".join(dict.fromkeys(source.sweep for source in sources))
-    return Runs(name, table, _metrics(sources, tables, table, axes), axes, tuple(map(str, points)))
+    return Runs(
+        name,
+        table,
+        _metrics(sources, tables, table, axes),
+        axes,
+        tuple(map(str, points)),
+        plan=sources[0].plan if len(sources) == 1 else None,
+        environments=tuple(each for source in sources for each in source.environments),
+        source=" and ".join(dict.fromkeys(source.source for source in sources if source.source)),
+    )
 
 
 def bases(runs: Runs) -> list[int]:
@@ -62,10 +74,8 @@ def _bases_as_replicates(source: Runs) -> Runs:
         return source
     axes = tuple(axis for axis in source.axes if axis != BASE_SEED)
     runs = source.runs.assign(point=source.runs["point"].map(_without_base).astype("string"))
-    metrics = source.metrics.drop(columns=BASE_SEED)
-    metrics["point"] = metrics["point"].map(_without_base).astype("string")
     points = tuple(dict.fromkeys(map(_without_base, source.points)))
-    return replace(source, runs=runs, metrics=metrics, axes=axes, points=points)
+    return replace(source, runs=runs, axes=axes, points=points)
 
 
 def _without_base(point: str) -> str:
@@ -80,7 +90,7 @@ def _check_scales(sources: Sequence[Runs]) -> None:
 
 
 def _on_axes(source: Runs, axes: tuple[str, ...], sources: Sequence[Runs]) -> Runs:
-    """`source` with a column and a place in its points for every one of `axes`."""
+    """`source` with a column and a place in its points for every one of `axes`, in its run table."""
     if source.axes == axes:
         return source
     columns: dict[str, pd.Series[Any]] = {}
@@ -98,10 +108,7 @@ def _on_axes(source: Runs, axes: tuple[str, ...], sources: Sequence[Runs]) -> Ru
         for variant, *values in runs[["variant", *axes]].itertuples(index=False)
     ]
     runs["point"] = runs["point"].astype("string")
-    of_run = runs.set_index("run_id")
-    ids = source.metrics["run_id"]
-    metrics = source.metrics.assign(**{name: ids.map(of_run[name]) for name in ("point", *axes)})
-    return replace(source, runs=runs, metrics=metrics, axes=axes, points=tuple(dict.fromkeys(runs["point"])))
+    return replace(source, runs=runs, axes=axes, points=tuple(dict.fromkeys(runs["point"])))
 
 
 def _as_written(value: Any, known: Sequence[Any]) -> Any:
@@ -109,7 +116,7 @@ def _as_written(value: Any, known: Sequence[Any]) -> Any:
     return next((each for each in known if each == value), value)
 
 
-def _first_of_each_trial(sources: Sequence[Runs]) -> list[np.ndarray[Any, np.dtype[np.bool_]]]:
+def _first_of_each_trial(sources: Sequence[Runs]) -> list[npt.NDArray[np.bool_]]:
     """For every source a mask over its runs; a run without a trial id is always kept."""
     ids = pd.concat(
         [
@@ -163,12 +170,30 @@ def _metrics(
     sources: Sequence[Runs], tables: Sequence[pd.DataFrame], table: pd.DataFrame, axes: tuple[str, ...]
 ) -> pd.DataFrame:
     """The metrics of the runs that are kept, in the order of the pooled run table."""
-    columns = ["run_id", "variant", "point", "seed", *axes, "step", "key", "value", "timestamp"]
     parts = [
-        source.metrics.loc[source.metrics["run_id"].isin(kept["run_id"]), columns]
+        source.metrics.loc[
+            source.metrics["run_id"].isin(kept["run_id"]), ["run_id", "step", "key", "value", "timestamp"]
+        ]
         for source, kept in zip(sources, tables, strict=True)
     ]
-    metrics = pd.concat(parts, ignore_index=True)
-    place = pd.Series(range(len(table)), index=table["run_id"])
-    order = metrics["run_id"].map(place).to_numpy()
-    return metrics.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+    key = union_categoricals([pd.Categorical(part["key"].astype("category")) for part in parts], sort_categories=True)
+    place = pd.Index(table["run_id"])
+    run = np.concatenate([_codes(part["run_id"].astype("category"), place) for part in parts])
+    order = np.argsort(run, kind="stable")
+    values = pd.concat([part[["step", "value", "timestamp"]] for part in parts], ignore_index=True).iloc[order]
+    points = Points(
+        run_ids=tuple(map(str, place)),
+        keys=tuple(map(str, key.categories)),
+        run=run[order].astype(np.int32),
+        key=key.codes[order].astype(np.int32),
+        step=values["step"].to_numpy(),
+        value=values["value"].to_numpy(),
+        timestamp=values["timestamp"].dt.tz_localize(None).to_numpy("datetime64[ms]").view("int64"),
+    )
+    return metric_table(points, table, axes)
+
+
+def _codes(run_ids: pd.Series[Any], place: pd.Index[Any]) -> npt.NDArray[np.intp]:
+    """The places of a categorical column's runs in the run table."""
+    codes: npt.NDArray[np.intp] = place.get_indexer(run_ids.cat.categories)[run_ids.cat.codes]
+    return codes

@@ -53,8 +53,10 @@ def sheet(
     top = 40 + _LEGEND_ROW * _legend_rows(entries, WIDTH - left - _RIGHT - right)
     bottom = 64 + _CAPTION_ROW * len(lines)
     inner = rows * panel_height + row_gap * (rows - 1)
-    gap = row_gap / inner if rows > 1 else 0
-    spacing = {"vertical_spacing": gap, "horizontal_spacing": 0.075 if columns < 4 else 0.03}
+    spacing = {
+        "vertical_spacing": row_gap / inner if rows > 1 else 0,
+        "horizontal_spacing": 0.075 if columns < 4 else 0.03,
+    }
     figure = make_subplots(rows, columns, subplot_titles=[f"<b>{title}</b>" for title in titles], **(spacing | grid))
     figure.update_annotations(font_size=14 if columns < 4 else 12.5, yshift=3)
     figure.update_layout(

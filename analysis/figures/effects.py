@@ -133,7 +133,7 @@ def _possible(runs: Runs) -> list[tuple[Effect, str, str, str]]:
 
 def _outcomes(runs: Runs) -> list[Panel]:
     """What the variants are compared by, as panels whose titles say when it is measured."""
-    logged = set(runs.metrics["key"])
+    logged = set(runs.metrics["key"].unique())
     late = [
         Panel(panel.key, f"{panel.title}, late", panel.unit) for panel in (ACCURACY, ENTROPY, KL) if panel.key in logged
     ]

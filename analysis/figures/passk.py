@@ -54,7 +54,7 @@ def pass_at_k(runs: Runs) -> Drawing:
 def pass_keys(runs: Runs) -> dict[str, dict[int, str]]:
     """Held-out set: k: metric key, for the sets with pass@k in which somebody ever solved a problem."""
     found: dict[str, dict[int, str]] = {}
-    solved = set(runs.metrics.loc[runs.metrics["value"] > 0, "key"])
+    solved = runs.metrics.loc[runs.metrics["value"] > 0, "key"].unique()
     for key in sorted(map(str, solved)):
         if match := _PASS.fullmatch(key):
             found.setdefault(match["set"], {})[int(match["k"])] = key

@@ -61,7 +61,15 @@ def test_every_figure_lands_in_the_sweeps_folder_and_its_paths_are_printed(store
     done = figures(store, "pair", "--no-png")
     assert done.returncode == 0, done.stderr
     folder = store.runs_dir / "pair" / "figures"
-    names = ("learning_curves", "ablation", "overlay", "group_composition")
+    names = (
+        "learning_curves",
+        "ablation",
+        "overlay",
+        "group_composition",
+        "seed_curves",
+        "paper_figure_1",
+        "paper_figure_3",
+    )
     assert done.stdout.split() == [
         *(str(folder / f"{name}{ending}") for name in names for ending in (".html", ".csv")),
         str(folder / "late_means.md"),

@@ -16,6 +16,8 @@ from analysis.runs import Runs
 from trainer import keys
 from trainer.config import ConfigError
 
+NOON = pd.Timestamp("2026-01-01T12:00", tz="UTC")
+
 
 def sweep(
     name: str, trials: list[dict[str, Any]], axes: tuple[str, ...] = (), history: Mapping[int, float] | None = None
@@ -30,7 +32,7 @@ def sweep(
         rows.append(row)
         for step, value in (history or {1: row["seed"] + 10.0 * row["model.base_seed"]}).items():
             shown = {key: row[key] for key in ("run_id", "variant", "point", "seed", *axes)}
-            metrics.append(shown | {"step": step, "key": keys.REWARD_ACCURACY, "value": value, "timestamp": 0})
+            metrics.append(shown | {"step": step, "key": keys.REWARD_ACCURACY, "value": value, "timestamp": NOON})
     table = pd.DataFrame(rows)
     text = ["run_id", "trial_id", "sweep", "variant", "point", "scale", "state"]
     points = tuple(dict.fromkeys(table["point"]))
