@@ -87,7 +87,7 @@ def figures_command(
     from analysis.runs import ALL_KEYS
     from analysis.source import open_sources
 
-    with _progress() as progress:
+    with reading_progress() as progress:
         found = open_sources(sweeps, runs_dir, tracking_uri, ALL_KEYS if metric else METRIC_KEYS, progress)
     # All is drawn before the first file is written: a variant or metric that a sweep lacks must leave nothing behind.
     jobs = [(runs, _draw(_select(runs, variants), x, metric or [], accept_differences)) for runs in found]
@@ -139,7 +139,7 @@ def export_command(
     if target.exists() and not force:
         raise ConfigError(f"{target} exists: give --force to replace it, or another name")
     patterns = None if keys is None else [pattern.strip() for pattern in keys.split(",") if pattern.strip()]
-    with _progress() as progress:
+    with reading_progress() as progress:
         found = open_sources(sources, runs_dir, tracking_uri, progress=progress, environments=True)
     manifest = write_archive(target, found, patterns)
     for runs in found:
@@ -197,7 +197,7 @@ def _warn_if_incomplete(runs: Runs) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress | None]:
+def reading_progress() -> Iterator[Progress | None]:
     """A bar on a terminal while runs are read; it is gone afterwards."""
     from rich.console import Console
     from rich.progress import Progress as Bar

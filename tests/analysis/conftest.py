@@ -6,12 +6,15 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
+from analysis.runs import Runs
 from trainer import keys
 
 
@@ -105,6 +108,12 @@ def empty_store(tmp_path: Path, initialised_database: Path) -> Store:
     return Store(tmp_path, initialised_database)
 
 
+@pytest.fixture(scope="module")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """An empty store for all tests of a module, each with a sweep of its own: making a store takes seconds."""
+    return Store(tmp_path_factory.mktemp("shared"))
+
+
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory, initialised_database: Path) -> Store:
     """Sweeps: `pair` (raftpp, grpo; seeds 0-1), `sizes` (grpo; rollout.n 4, 8, 16), `silent` (no metric yet)."""
@@ -117,3 +126,71 @@ def store(tmp_path_factory: pytest.TempPathFactory, initialised_database: Path) 
         made.trial("sizes", "grpo", 0, made_up(n / 100), axes={"rollout.n": n})
     made.trial("silent", "grpo", 0, {})
     return made
+
+
+ACCURACY, ENTROPY, KL = keys.REWARD_ACCURACY, keys.ROLLOUT_ENTROPY, keys.ROLLOUT_KL_K1
+SCORE, PASS = keys.val(keys.VAL_ALL, keys.average_at(4)), keys.val(keys.VAL_ALL, keys.pass_at(4))
+
+
+class Planted:
+    """Runs with planted effects, as frames: 20 steps, an evaluation every 5, a level that the runs of a seed share."""
+
+    levels: ClassVar[Mapping[str, float]] = {ACCURACY: 0.4, SCORE: 0.4, PASS: 0.6, ENTROPY: 0.3, KL: 0.1}
+    steps = 20
+
+    def __call__(
+        self,
+        variants: Mapping[str, Mapping[str, float]],
+        seeds: Sequence[int] = range(10),
+        noise: float = 0.003,
+        base: int = 0,
+        stopped: Mapping[tuple[str, int], int] | None = None,
+        sweep: str = "planted",
+        axes: Mapping[str, Any] | None = None,
+        **config: Any,
+    ) -> Runs:
+        """`variants` maps labels to what is added to `levels`; `noise` is the spread of a run around its level.
+
+        `stopped` maps (variant, seed) to the step at which that run diverged. The same arguments give the same runs.
+        """
+        rng = np.random.default_rng([base, *seeds])
+        rows, points = [], []
+        for seed in seeds:
+            shared = rng.normal(0, 0.02)
+            for label, added in variants.items():
+                name = ", ".join([label, *(f"{key}={value}" for key, value in (axes or {}).items())])
+                run_id = f"{sweep}-{name}-{base}-{seed}"
+                end = (stopped or {}).get((label, seed), self.steps)
+                rows.append(
+                    {
+                        "run_id": run_id,
+                        "trial_id": f"{name}-{base}-{seed}-{sorted(config.items())}",
+                        "sweep": sweep,
+                        "variant": label,
+                        "point": name,
+                        "scale": "tiny",
+                        "state": "done" if end == self.steps else "diverged",
+                        "finish_reason": pd.NA,
+                        "code_hash": "0",
+                        "seed": seed,
+                        "model.base_seed": base,
+                        "trainer.steps": self.steps,
+                        "rollout.n": 4,
+                        **config,
+                        **(axes or {}),
+                    }
+                )
+                for key, level in self.levels.items():
+                    level += added.get(key, 0.0) + shared + rng.normal(0, noise)
+                    logged = range(0, self.steps + 1, 5) if key.startswith("val/") else range(1, self.steps + 1)
+                    points += [(run_id, label, name, seed, step, key, level) for step in logged if step <= end]
+        runs = pd.DataFrame(rows).astype({"run_id": "string", "trial_id": "string", "code_hash": "string"})
+        metrics = pd.DataFrame(points, columns=["run_id", "variant", "point", "seed", "step", "key", "value"])
+        metrics = metrics.assign(timestamp=pd.Timestamp(0, unit="ms", tz="UTC"), **(axes or {}))
+        return Runs(sweep, runs, metrics, tuple(axes or ()), tuple(dict.fromkeys(runs["point"])))
+
+
+@pytest.fixture
+def planted() -> Planted:
+    """Makes runs with planted effects: ``planted({"grpo": {}, "raftpp": {ACCURACY: 0.02}}, seeds=range(5))``."""
+    return Planted()
