@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.pool import BASE_SEED
 from analysis.runs import Runs
 from trainer import keys
 
@@ -37,19 +38,26 @@ def final_by_run(runs: Runs, key: str) -> pd.Series[Any]:
     return _by_run(chosen[at_end], runs, "last")
 
 
-def first_by_run(runs: Runs, key: str) -> pd.Series[Any]:
-    """Metric `key` at step 0, before the first update, indexed by run_id: the base model's."""
+def base_values(runs: Runs, key: str) -> pd.Series[Any]:
+    """Metric `key` at step 0, before the first update, indexed by base and seed.
+
+    Runs of one base and seed evaluate the same model with the same random numbers: together they are one measurement.
+    """
     chosen = runs.metrics[(runs.metrics["key"] == key) & (runs.metrics["step"] == 0)]
-    return _by_run(chosen, runs, "mean")
+    table = runs.runs[["seed"]].assign(base=runs.runs.get(BASE_SEED, 0), value=_by_run(chosen, runs, "mean").to_numpy())
+    values: pd.Series[Any] = table.groupby(["base", "seed"])["value"].mean()
+    return values
 
 
 def held_out_keys(runs: Runs) -> dict[str, tuple[str, int]]:
-    """Held-out set: (key of its average@k, k) with the largest k that was logged; "all" first, then as named."""
+    """Held-out set: (key of its average@k, k) with the largest k that was logged; "all" first, levels last."""
     found: dict[str, tuple[str, int]] = {}
     for key in sorted(map(str, runs.metrics["key"].unique())):
         if (match := _AVERAGE.fullmatch(key)) and int(match["k"]) > found.get(match["set"], ("", 0))[1]:
             found[match["set"]] = (key, int(match["k"]))
-    return dict(sorted(found.items(), key=lambda item: (item[0] != keys.VAL_ALL, item[0])))
+    return dict(
+        sorted(found.items(), key=lambda item: (item[0] != keys.VAL_ALL, item[0].startswith("level_"), item[0]))
+    )
 
 
 def _by_run(chosen: pd.DataFrame, runs: Runs, how: str) -> pd.Series[Any]:

@@ -8,8 +8,9 @@ import pandas as pd
 
 from analysis.figures.style import looks
 from analysis.intervals import t_interval
-from analysis.outcomes import final_by_run, first_by_run, held_out_keys
+from analysis.outcomes import base_values, final_by_run, held_out_keys
 from analysis.paper import ARXIV, TABLE_1_SETS, table_1
+from analysis.pool import bases
 from analysis.runs import Runs
 
 BASE = "Base"
@@ -21,11 +22,11 @@ def final_table(runs: Runs) -> pd.DataFrame:
 
     `mean` is over runs of the last evaluation's average@k (share correct; a diverged run's last one is carried
     forward), `low` and `high` its 95% t interval, NaN with one run. The base model, at step 0, comes first: its
-    interval is over the samples that the runs drew from it, and over bases where there are several.
+    interval is over seeds, and over bases where there are several.
     """
     rows = []
     for name, (key, k) in held_out_keys(runs).items():
-        first, final = first_by_run(runs, key), final_by_run(runs, key)
+        first, final = base_values(runs, key), final_by_run(runs, key)
         values = {(BASE, ""): first.tolist()}
         for point, look in looks(runs.points).items():
             if point in runs.drawn:
@@ -48,6 +49,8 @@ def final_markdown(runs: Runs, paper: bool = True) -> str:
         cells = part.set_index("set")
         lines.append(_row([str(method), *(_cell(cells.loc[name]) for name in sets), str(part["runs"].max())]))
     lines += ["", "Share correct: mean over runs ± half of the 95% t interval. Base: before the first step."]
+    if len(bases(runs)) > 1:
+        lines.append("Runs of several base models are pooled, so the intervals hold the spread between bases as well.")
     return "\n".join(lines) + "\n" + (f"\n{paper_markdown()}" if paper else "")
 
 

@@ -9,14 +9,15 @@ from analysis.pool import BASE_SEED, bases
 from analysis.runs import Runs
 
 
-def caption(runs: Runs, *notes: str, band: bool = True) -> str:
-    """One paragraph, e.g. ``Sweep quickstart (scale tiny), mean over seeds 0-1, band: ...; commit 1a2b3c4.``"""
+def caption(runs: Runs, *notes: str, band: bool = True, paired: bool = False) -> str:
+    """One paragraph, e.g. ``Sweep quickstart (scale tiny), mean over seeds 0-1, band: ...; commit 1a2b3c4.``
+
+    `paired` figures compare runs of one base, so a variant that lacks a base does them no harm.
+    """
     table = runs.runs
     scales = " and ".join(sorted(set(table["scale"].dropna()))) or "not recorded"
-    return (
-        ". ".join([f"{_sweep(runs)} (scale {scales})", _seeds(runs, band), *notes, *_unfinished(runs), _commit(runs)])
-        + "."
-    )
+    told = [f"{_sweep(runs)} (scale {scales})", _seeds(runs, band, paired), *notes, *_unfinished(runs), _commit(runs)]
+    return ". ".join(told) + "."
 
 
 def _sweep(runs: Runs) -> str:
@@ -24,9 +25,9 @@ def _sweep(runs: Runs) -> str:
     return "Sweep " + names[0] if len(names) == 1 else "Sweeps " + ", ".join(names[:-1]) + f" and {names[-1]}"
 
 
-def _seeds(runs: Runs, band: bool) -> str:
+def _seeds(runs: Runs, band: bool, paired: bool) -> str:
     if len(bases(runs)) > 1:
-        return _bases_and_seeds(runs, band)
+        return _bases_and_seeds(runs, band, paired)
     by_point = {tuple(sorted(part)) for _, part in runs.runs.groupby("point")["seed"]}
     everywhere = set.intersection(*map(set, by_point))
     anywhere = sorted(set(runs.runs["seed"]))
@@ -38,13 +39,13 @@ def _seeds(runs: Runs, band: bool) -> str:
     return text
 
 
-def _bases_and_seeds(runs: Runs, band: bool) -> str:
+def _bases_and_seeds(runs: Runs, band: bool, paired: bool) -> str:
     """What a mean is over where there are several base models: their seeds, and the runs' own."""
     by_point = [set(zip(part[BASE_SEED], part["seed"], strict=True)) for _, part in runs.runs.groupby("point")]
     everywhere, anywhere = set.intersection(*by_point), set.union(*by_point)
     text = f"Mean over {len(anywhere)} runs, base models {seed_range(bases(runs))} and seeds "
     text += seed_range({seed for _, seed in anywhere}) + (f", {BAND_OVER_BASES}" if band else "")
-    if {base for base, _ in everywhere} != set(bases(runs)):
+    if {base for base, _ in everywhere} != set(bases(runs)) and not paired:
         text += "; not every variant has runs on every base, so curves may differ by their bases alone"
     elif len(everywhere) < len(anywhere):
         text += "; not every variant has every run"

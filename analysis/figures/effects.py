@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -57,11 +58,10 @@ def effects(runs: Runs) -> Drawing:
         "filter",
     ]
     rows = _rows(table)
-    titles = [f"{outcome.title}" for outcome in outcomes]
-    figure = sheet(
-        titles, len(outcomes), _ROW * len(rows), [], caption(runs, *notes, band=False), left=_LABELS, shared_x=False,
-        shared_yaxes=True, horizontal_spacing=0.025,
-    )  # fmt: skip
+    titles = [outcome.title for outcome in outcomes]
+    text = caption(runs, *notes, band=False, paired=True)
+    grid: dict[str, Any] = {"shared_x": False, "shared_yaxes": True, "horizontal_spacing": 0.025}
+    figure = sheet(titles, len(outcomes), _ROW * len(rows), [], text, left=_LABELS, **grid)
     for column, outcome in enumerate(outcomes, start=1):
         part = table[table["outcome"] == outcome.key]
         marks = single[single["outcome"] == outcome.key]

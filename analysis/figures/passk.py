@@ -13,7 +13,7 @@ from analysis.figures.caption import caption
 from analysis.figures.panels import drawn_looks
 from analysis.figures.style import GREY, Look
 from analysis.intervals import t_interval
-from analysis.outcomes import final_by_run, first_by_run, held_out_keys
+from analysis.outcomes import base_values, final_by_run, held_out_keys
 from analysis.runs import Runs
 from trainer import keys
 
@@ -34,11 +34,12 @@ def pass_at_k(runs: Runs) -> Drawing:
     entries = [BASE.name, *(look.name for look in drawn.values())]
     columns = min(3, len(sets))
     figure = sheet(titles, columns, 330, entries, caption(runs, *notes, band=False), shared_x=False)
+    apart = min(0.06, 0.4 / len(drawn))  # of an octave of k, between neighbours
     for place, name in enumerate(sets):
         row, column = place // columns + 1, place % columns + 1
         part = data[data["set"] == name]
         for number, (point, look) in enumerate({"": BASE, **drawn}.items()):
-            shift = 1.0 if not point else 2 ** (0.06 * (number - (len(drawn) + 1) / 2))
+            shift = 1.0 if not point else 2 ** (apart * (number - (len(drawn) + 1) / 2))
             figure.add_trace(_line(part[part["point"] == point], look, point, shift), row, column)
         known = sorted(set(part["k"]))
         limits = [math.log10(known[0]) - 0.12, math.log10(known[-1]) + 0.12]
@@ -69,7 +70,7 @@ def _points(runs: Runs, name: str, by_k: dict[int, str]) -> pd.DataFrame:
     """Columns set, point ("" for the base), k, key, mean, low, high, seeds."""
     rows = []
     for k, key in by_k.items():
-        values = {"": first_by_run(runs, key)}
+        values = {"": base_values(runs, key)}
         final = final_by_run(runs, key)
         values |= {point: final[(runs.runs["point"] == point).to_numpy()] for point in runs.drawn}
         for point, each in values.items():

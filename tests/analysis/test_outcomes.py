@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from analysis.outcomes import final_by_run, first_by_run, held_out_keys, late_by_run
+from analysis.outcomes import base_values, final_by_run, held_out_keys, late_by_run
 from analysis.runs import load
 from trainer import keys
 
@@ -23,7 +23,7 @@ def test_a_diverged_run_carries_its_last_evaluation_forward_and_an_unfinished_on
     final = final_by_run(runs, HELD_OUT).tolist()
     assert final[:2] == [0.3, 0.4]
     assert math.isnan(final[2])
-    assert first_by_run(runs, HELD_OUT).tolist() == [0.1] * 3
+    assert base_values(runs, HELD_OUT).to_dict() == {(0, 0): 0.1, (0, 1): 0.1, (0, 2): 0.1}
     assert late_by_run(runs, HELD_OUT).tolist()[0] == 0.3
     assert math.isnan(late_by_run(runs, HELD_OUT).tolist()[1])
 
