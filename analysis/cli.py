@@ -25,7 +25,6 @@ Sweeps = Annotated[
         show_default=False,
     ),
 ]
-NO_OVERLAY = "no overlay: it holds at most three curves; choose them with --variants, e.g. --variants raftpp,grpo"
 RunsDir = Annotated[Path, typer.Option(envvar="MINRL_RUNS_DIR", help="Where runs are kept.")]
 TrackingUri = Annotated[
     str | None,
@@ -57,6 +56,9 @@ def figures_command(
             show_default=False,
         ),
     ] = None,
+    pooled: Annotated[
+        bool, typer.Option("--pool", help="Draw several sweeps as one: a trial that two of them share counts once.")
+    ] = False,
     accept_differences: Annotated[
         bool,
         typer.Option(
@@ -69,13 +71,15 @@ def figures_command(
 ) -> None:
     """Draw a sweep's curves, with a band over seeds.
 
-    learning_curves: accuracy, held-out accuracy, entropy and KL.
-    ablation: reward, KL and entropy of all variants, smoothed (the paper's figure 4).
-    overlay: accuracy with entropy or KL on a second axis (figure 3).
+    learning_curves, seed_curves: accuracy, held-out accuracy, entropy and KL; the latter with every seed.
+    ablation, overlay: all variants smoothed; accuracy with entropy or KL on a second axis.
     group_composition: shares of prompts answered all wrong, mixed, all correct.
+    paper_figure_1 to 4: in the paper's form and order, its own curves beside.
+    effects: what each switch does, with intervals. divergence: which runs came to nothing.
+    frontier, entropy_accuracy, pass_at_k: what accuracy costs.
     metrics: those chosen by --metric.
 
-    late_means: a table, what each seed came to in the last quarter of the steps.
+    late_means, final: tables, each seed's last quarter of the steps; the form of the paper's table 1.
 
     Each figure comes as interactive HTML with the CSV of the values that it shows, and as PNG
     where a browser is found. A sweep that still runs can be drawn as far as it is.
@@ -84,19 +88,22 @@ def figures_command(
     --variants raftpp,grpo[/]  ·  [bold]minrl figures toy.zip --metric actor/grad_norm[/]
     """
     from analysis.figures import METRIC_KEYS
+    from analysis.pool import pool
     from analysis.runs import ALL_KEYS
     from analysis.source import open_sources
 
     with reading_progress() as progress:
         found = open_sources(sweeps, runs_dir, tracking_uri, ALL_KEYS if metric else METRIC_KEYS, progress)
+    for runs in found:
+        _warn_if_incomplete(runs)
+    if pooled:
+        found = [pool(found)]
     # All is drawn before the first file is written: a variant or metric that a sweep lacks must leave nothing behind.
     jobs = [(runs, _draw(_select(runs, variants), x, metric or [], accept_differences)) for runs in found]
-    for runs, drawings in jobs:
-        folder = _folder(runs, runs_dir, out, several=len(found) > 1)
-        _write(_select(runs, variants), drawings, folder, x, png)
-        _warn_if_incomplete(runs)
-        if all(drawing.name != "overlay" for drawing in drawings):
-            typer.echo(NO_OVERLAY)
+    for runs, (drawings, missing) in jobs:
+        _write(_select(runs, variants), drawings, _folder(runs, runs_dir, out, several=len(found) > 1), x, png)
+        for name, why in missing.items():
+            typer.echo(f"no {name}: {why}")
 
 
 def export_command(
@@ -155,27 +162,35 @@ def _select(runs: Runs, variants: str | None) -> Runs:
     return runs.select([label.strip() for label in variants.split(",") if label.strip()])
 
 
-def _draw(runs: Runs, x: XAxis, metric: list[str], accept_differences: bool) -> list[Drawing]:
+def _draw(runs: Runs, x: XAxis, metric: list[str], accept_differences: bool) -> tuple[list[Drawing], dict[str, str]]:
     from analysis.comparability import check_comparable, studied
-    from analysis.figures import FIGURES
+    from analysis.figures import draw_all
     from analysis.figures.metrics import metric_panels
 
     check_comparable(runs, studied(runs.plan, runs.axes), accept_differences)
     extra = [metric_panels(runs, x, metric)] if metric else []
-    return [*(drawing for draw in FIGURES.values() if (drawing := draw(runs, x)) is not None), *extra]
+    drawings, missing = draw_all(runs, x)
+    return [*drawings, *extra], missing
 
 
 def _write(runs: Runs, drawings: list[Drawing], folder: Path, x: XAxis, png: bool) -> None:
     from analysis.export import NO_BROWSER, browser, export, write_atomically
+    from analysis.table1 import final_markdown, final_table
     from analysis.tables import late_report
 
     with_png = png and browser() is not None
     for path in export(drawings, folder, "" if x is XAxis.step else f"_by_{x}", with_png):
         typer.echo(str(path))
     markdown, table = late_report(runs)
-    for path, content in ((folder / "late_means.md", markdown), (folder / "late_means.csv", table.to_csv(index=False))):
-        write_atomically(path, content.encode())
-        typer.echo(str(path))
+    tables = {
+        "late_means.md": markdown,
+        "late_means.csv": table.to_csv(index=False),
+        "final.md": final_markdown(runs),
+        "final.csv": final_table(runs).to_csv(index=False),
+    }
+    for name, content in tables.items():
+        write_atomically(folder / name, content.encode())
+        typer.echo(str(folder / name))
     if png and not with_png:
         typer.echo(NO_BROWSER)
 

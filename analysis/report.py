@@ -14,7 +14,7 @@ from analysis.axes import XAxis
 from analysis.claims import Verdict, judge
 from analysis.comparability import check_comparable, studied
 from analysis.completeness import completeness, incomplete
-from analysis.figures import FIGURES, SUMMARIES
+from analysis.figures import draw_all
 from analysis.figures.canvas import Drawing
 from analysis.frames import NOT_CONFIGURATION
 from analysis.outcomes import held_out_keys
@@ -85,21 +85,11 @@ def command(report: Report, name: str) -> str:
 
 
 def _draw(runs: Runs) -> tuple[tuple[Drawing, ...], dict[str, str]]:
-    drawings: list[Drawing] = []
-    left_out: dict[str, str] = {}
-    for name, figure in FIGURES.items():
-        if name in OF_ALL_POINTS and len(runs.drawn) > MANY:
-            left_out[name] = f"it draws all {len(runs.drawn)} variants, too many for one figure: give fewer sweeps"
-        elif (drawing := figure(runs, XAxis.step)) is None:
-            left_out[name] = figure.missing(runs) or ""
-        else:
-            drawings.append(drawing)
-    for name, summary in SUMMARIES.items():
-        if (drawing := summary(runs)) is None:
-            left_out[name] = summary.missing(runs) or ""
-        else:
-            drawings.append(drawing)
-    return tuple(drawings), left_out
+    drawings, left_out = draw_all(runs, XAxis.step)
+    if len(runs.drawn) > MANY:
+        why = f"it draws all {len(runs.drawn)} variants, too many for one figure: give fewer sweeps"
+        left_out |= dict.fromkeys(OF_ALL_POINTS, why)
+    return tuple(drawing for drawing in drawings if drawing.name not in left_out), left_out
 
 
 def _standings(sources: Sequence[Runs]) -> pd.DataFrame:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from analysis.axes import XAxis
 from analysis.figures.ablation import ablation
+from analysis.figures.canvas import Drawing
 from analysis.figures.composition import composition
 from analysis.figures.divergence import divergence
 from analysis.figures.effects import effects, no_effect
@@ -21,6 +23,7 @@ from analysis.figures.paper_figure_4 import paper_figure_4
 from analysis.figures.passk import pass_at_k
 from analysis.figures.spaghetti import spaghetti
 from analysis.figures.trajectories import trajectories
+from analysis.runs import Runs
 from trainer import keys
 
 # Metrics that the figures read, as patterns for `analysis.runs.load`.
@@ -50,3 +53,13 @@ SUMMARIES: Mapping[str, Summary] = {
     "pass_at_k": Summary(pass_at_k, Needs(("val/*/pass_at_*",))),
     "divergence": Summary(divergence, Needs((keys.REWARD_ACCURACY,))),
 }
+
+
+def draw_all(runs: Runs, x: XAxis) -> tuple[list[Drawing], dict[str, str]]:
+    """Every figure that the runs give, and for each of the others, by name, why not. Summaries come with the step."""
+    found = {name: figure(runs, x) for name, figure in FIGURES.items()}
+    if x is XAxis.step:
+        found |= {name: summary(runs) for name, summary in SUMMARIES.items()}
+    known: dict[str, Figure | Summary] = {**FIGURES, **SUMMARIES}
+    missing = {name: known[name].missing(runs) or "" for name, drawing in found.items() if drawing is None}
+    return [drawing for drawing in found.values() if drawing is not None], missing

@@ -1,0 +1,70 @@
+"""The report: one page that needs nothing else, and says what is missing."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import minrl
+from analysis.report import make_report, sweep_file
+from analysis.report_page import report_page
+from analysis.source import open_sources
+
+if TYPE_CHECKING:
+    from tests.analysis.conftest import Store
+
+SHIPPED = Path(__file__).parents[2] / "analysis" / "shipped" / "tiny.zip"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """`minrl` with these arguments in this process; returns its exit code."""
+    monkeypatch.setattr(sys, "argv", ["minrl", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        minrl.main()
+    return int(ended.value.code or 0)
+
+
+def test_the_page_holds_all_parts_and_asks_nothing_of_a_network(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "pair.html"
+    assert run(monkeypatch, "report", "pair", "--runs-dir", str(store.runs_dir), "--out", str(page)) == 0
+    assert capsys.readouterr().out.strip() == str(page)
+    html = page.read_text()
+    for part in ("Summary", "Completeness", "Claims", "Figures", "Settings", "Reproduce"):
+        assert f"<h2 class=part id={part}>" in html
+    assert not re.search(r"""<(script|link|img)[^>]*(src|href)=""", html)
+    assert "minrl report pair" in html
+    assert "id=figure-learning_curves" in html
+
+
+def test_settings_are_split_into_what_differs_and_what_all_share(store: Store) -> None:
+    report = make_report(["pair"], open_sources(["pair"], store.runs_dir))
+    assert report.settings.empty  # the made-up variants have equal settings: none differs
+    assert report.shared["optim.lr"] == "0.0002"
+    assert report.shared["algorithm.clip_ratio_c"] == "null"
+
+
+def test_the_report_on_the_shipped_runs_repeats_their_sweep_files() -> None:
+    report = make_report([str(SHIPPED)], open_sources([str(SHIPPED)], Path("runs")))
+    html = report_page(report)
+    assert "seed_curves" in report.left_out  # of more variants than a figure of all can show
+    for runs in report.sources:
+        written = sweep_file(runs)
+        assert written is not None
+        assert f"name: {runs.sweep}" in written
+        assert f"minrl sweep {runs.sweep}.yaml" in html
+    assert report.settings.loc["algorithm.sign"].nunique() > 1
+
+
+def test_a_sweep_that_does_not_exist_writes_no_page(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "pear.html"
+    assert run(monkeypatch, "report", "pear", "--runs-dir", str(store.runs_dir), "--out", str(page)) == 2
+    assert "did you mean 'pair'?" in capsys.readouterr().err
+    assert not page.exists()
