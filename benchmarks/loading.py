@@ -78,10 +78,17 @@ def main() -> None:
             readings.append(read(f"server, {SERVED_RUNS} runs, first time", SWEEP, cache, served))
             readings.append(read(f"server, {SERVED_RUNS} runs, cached", SWEEP, cache, served))
     table = Table(
-        "read from", "points", "seconds", "CPU seconds", "peak GiB", title=f"{runs} runs x {steps} steps x {metrics} metrics"
+        "read from",
+        "points",
+        "seconds",
+        "CPU seconds",
+        "peak GiB",
+        title=f"{runs} runs x {steps} steps x {metrics} metrics",
     )
     for each in readings:
-        table.add_row(each.what, f"{each.points:,}", f"{each.seconds:.1f}", f"{each.cpu_seconds:.1f}", f"{each.gib:.2f}")
+        table.add_row(
+            each.what, f"{each.points:,}", f"{each.seconds:.1f}", f"{each.cpu_seconds:.1f}", f"{each.gib:.2f}"
+        )
     Console().print(table)
 
 

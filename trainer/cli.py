@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,6 +58,8 @@ def train_command(
     from trainer.record import TrialIdentity, TrialRecord
     from trainer.tasks import load_task
 
+    if name is not None and not re.fullmatch(r"[\w.+=-]*\w[\w.+=-]*", name):
+        raise ConfigError(f"--name {name!r} cannot name a folder: use letters, digits and . _ + = -")
     config = compose(overrides or [])
     load_task(config.task)  # refuses what it cannot make sense of before anything is written
     identity = TrialIdentity(SWEEP, name or _algorithm_name(overrides or []), config.seed, trial_id(config))

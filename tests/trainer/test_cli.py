@@ -87,3 +87,11 @@ def test_base_trains_once_and_reports_by_difficulty(minrl: Minrl, tmp_path: Path
     written = (folder / "model.safetensors").stat().st_mtime_ns
     assert minrl("base", *tiny_overrides).returncode == 0
     assert (folder / "model.safetensors").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", "", "..."])
+def test_a_name_that_is_no_folder_is_refused(name: str, minrl: Minrl, tmp_path: Path) -> None:
+    done = minrl("train", "algorithm=grpo", "--name", name)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --name ")
+    assert not list(tmp_path.iterdir())
