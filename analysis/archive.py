@@ -21,6 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -105,8 +106,8 @@ def _points(runs: Runs, metric_keys: Sequence[str] | None) -> Points:
     return Points(
         tuple(run.categories),
         tuple(key.categories),
-        run.codes.to_numpy("int32"),
-        key.codes.to_numpy("int32"),
+        run.codes.to_numpy().astype(np.int32),
+        key.codes.to_numpy().astype(np.int32),
         metrics["step"].to_numpy(),
         metrics["value"].to_numpy(),
         metrics["timestamp"].to_numpy("datetime64[ms]").astype("int64"),
@@ -244,7 +245,9 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str, hashes: Mapping[str
 
 
 def _runs_frame(table: pa.Table, axes: tuple[str, ...]) -> pd.DataFrame:
-    frame = table.to_pandas(types_mapper={pa.string(): pd.StringDtype(), pa.large_string(): pd.StringDtype()}.get)
+    frame: pd.DataFrame = table.to_pandas(
+        types_mapper={pa.string(): pd.StringDtype(), pa.large_string(): pd.StringDtype()}.get
+    )
     frame["started"] = frame["started"].astype("datetime64[ms, UTC]")
     values = pd.DataFrame([json.loads(row) for row in frame.pop(_AXES)], index=frame.index)
     place = len(TEXT) + 3  # as `run_table` has them: before the configuration

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -63,20 +64,19 @@ def _save(file: Path, points: Points, stamps: Mapping[str, str]) -> None:
     """A folder that cannot be written to costs time at the next reading and nothing else."""
     table = points.to_arrow().replace_schema_metadata({_STAMPS: json.dumps(dict(stamps))})
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_parquet(table, temporary)
-        os.replace(temporary, file)
-    except OSError:
-        return
-    finally:
-        temporary.unlink(missing_ok=True)
+    with suppress(OSError):
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_parquet(table, temporary)
+            os.replace(temporary, file)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_parquet(table: pa.Table, target: object, level: int = 1) -> None:
     """With the same bytes for the same table: float64 split by bytes, which is what compresses noisy numbers best."""
     split = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-    packed = [field.name for field in table.schema if field.name not in split and not _is_number(field.type)]
+    packed = [field.name for field in table.schema if field.name not in split and not pa.types.is_boolean(field.type)]
     pq.write_table(
         table,
         target,
@@ -87,7 +87,3 @@ def write_parquet(table: pa.Table, target: object, level: int = 1) -> None:
         write_page_checksum=True,
         write_statistics=False,
     )
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_floating(kind) or pa.types.is_boolean(kind)

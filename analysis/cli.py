@@ -40,7 +40,7 @@ def figures_command(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to write to, with one in it for each of several sweeps; by default figures/ in the sweep's own.",
+            help="Folder to write to, one in it for each of several sweeps; by default figures/ in the sweep's own.",
             show_default=False,
         ),
     ] = None,

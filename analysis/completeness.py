@@ -44,10 +44,11 @@ def completeness(runs: Runs) -> pd.DataFrame:
     Without a plan there is a row for every run, and nothing is known to be missing.
     """
     plan = runs.plan or {}
-    found = {row["trial_id"]: row for row in _run_rows(runs)}
+    rows = _run_rows(runs)
+    found = {row["trial_id"]: row for row in rows}
     planned = [_planned(entry, found.get(entry["trial_id"]), plan.get("code_hash")) for entry in plan.get("trials", ())]
     ids = {row["trial_id"] for row in planned}
-    others = [row for row in found.values() if row["trial_id"] not in ids]
+    others = [row for row in rows if row["trial_id"] not in ids]
     unplanned = [{**row, "standing": _standing(row, None), "steps": pd.NA} for row in others]
     columns = [*COLUMNS[:2], *runs.axes, *COLUMNS[2:]]
     table = pd.DataFrame([*planned, *unplanned], columns=columns)
@@ -83,12 +84,10 @@ def _cells(chosen: pd.DataFrame, most: int = 4) -> str:
 
 def _run_rows(runs: Runs) -> list[dict[str, Any]]:
     logged = runs.metrics.groupby("run_id", observed=True).agg(step=("step", "max"), last_point=("timestamp", "max"))
-    table = runs.runs.assign(step=0, last_point=pd.NaT, reason=runs.runs["finish_reason"])
-    table = table.set_index("run_id")
+    table = runs.runs.assign(reason=runs.runs["finish_reason"]).set_index("run_id")
     table["step"] = logged["step"].reindex(table.index).fillna(0)
     table["last_point"] = logged["last_point"].reindex(table.index)
-    rows: list[dict[str, Any]] = table.to_dict("records")
-    return rows
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _planned(entry: Mapping[str, Any], row: Mapping[str, Any] | None, code_hash: str | None) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from analysis.points import Points
 from trainer import keys
 
 _MISSING = ("", "null", "None")  # how a parameter that is not set reads in MLflow
-TEXT = ("run_id", "trial_id", "sweep", "variant", "point", "scale", "state", "finish_reason")
-TEXT += ("git_commit", "code_hash", "hardware")
+TEXT = (
+    *("run_id", "trial_id", "sweep", "variant", "point", "scale", "state", "finish_reason"),
+    *("git_commit", "code_hash", "hardware"),
+)
 NOT_CONFIGURATION = (*TEXT, "seed", "git_dirty", "started")
 
 
@@ -68,7 +70,7 @@ def metric_table(points: Points, runs: pd.DataFrame, axes: tuple[str, ...]) -> p
 
 
 def _categorical(codes: Any, names: Sequence[str]) -> pd.Categorical:
-    return pd.Categorical.from_codes(codes, categories=pd.Index(names, dtype="str"))
+    return pd.Categorical.from_codes(codes, categories=pd.Index(list(names), dtype="str"))
 
 
 def _run_row(run: StoredRun, axes: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,8 +24,10 @@ class Store:
     start_ms = 1_700_000_000_000
     steps = 4
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: Path) -> None:
+        """In `folder`, as a copy of a `database` that has MLflow's tables and nothing in them."""
         self.runs_dir = folder
+        shutil.copy(database, folder / "mlflow.db")
         self.uri = f"sqlite:///{folder / 'mlflow.db'}"
         self.client = MlflowClient(self.uri)
         self.experiment = self.client.create_experiment(keys.EXPERIMENT, str(folder / "mlartifacts"))
@@ -63,6 +66,17 @@ class Store:
         self.client.log_batch(run_id, points, [Param(name, value) for name, value in params.items()])
         return run_id
 
+    def plan(self, sweep: str, cells: Sequence[tuple[str, int]], code_hash: str = "c0de", **content: Any) -> str:
+        """The sweep's own run with its plan: `cells` are variants and seeds, of trials as `trial` names them."""
+        tags = {keys.TAG_KIND: "sweep", keys.TAG_SWEEP: sweep}
+        run_id: str = self.client.create_run(self.experiment, tags=tags).info.run_id
+        trials = [
+            {"variant": variant, "seed": seed, "axes": {}, "trial_id": f"{variant}-{seed}", "steps": self.steps}
+            for variant, seed in cells
+        ]
+        self.client.log_dict(run_id, {"name": sweep, "code_hash": code_hash, "trials": trials, **content}, "plan.json")
+        return run_id
+
 
 def made_up(level: float) -> dict[str, dict[int, float]]:
     """A trial's history over Store.steps steps, shifted by `level`, which also makes it use more tokens."""
@@ -83,21 +97,27 @@ def made_up(level: float) -> dict[str, dict[int, float]]:
 
 
 @pytest.fixture
-def empty_store(tmp_path: Path) -> Store:
+def history() -> Callable[[float], dict[str, dict[int, float]]]:
+    """`made_up`, for trials of a test's own."""
+    return made_up
+
+
+@pytest.fixture
+def empty_store(tmp_path: Path, initialised_database: Path) -> Store:
     """A store of the test's own."""
-    return Store(tmp_path)
+    return Store(tmp_path, initialised_database)
 
 
 @pytest.fixture(scope="module")
-def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """An empty store for all tests of a module, each with a sweep of its own: making a store takes seconds."""
-    return Store(tmp_path_factory.mktemp("shared"))
+def shared_store(tmp_path_factory: pytest.TempPathFactory, initialised_database: Path) -> Store:
+    """An empty store for all tests of a module, each with a sweep of its own."""
+    return Store(tmp_path_factory.mktemp("shared"), initialised_database)
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(tmp_path_factory: pytest.TempPathFactory, initialised_database: Path) -> Store:
     """Sweeps: `pair` (raftpp, grpo; seeds 0-1), `sizes` (grpo; rollout.n 4, 8, 16), `silent` (no metric yet)."""
-    made = Store(tmp_path_factory.mktemp("runs"))
+    made = Store(tmp_path_factory.mktemp("runs"), initialised_database)
     for seed in (0, 1):
         made.trial("pair", "raftpp", seed, made_up(0.2 * seed))
         made.trial("pair", "grpo", seed, made_up(0.1 + 0.2 * seed))
