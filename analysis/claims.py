@@ -144,7 +144,8 @@ def _judge(pairing: Pairing, catalogue: Catalogue) -> list[Verdict]:
         pairs = {claim.id: [pairing.differences(test, claim) for test in claim.tests] for claim in claims}
         tested = [claim for claim in claims if all(len(each.values) for each in pairs[claim.id])]
         decision = decide(
-            [[(test, each.values) for test, each in zip(c.tests, pairs[c.id], strict=True)] for c in tested]
+            [[(test, each.values) for test, each in zip(c.tests, pairs[c.id], strict=True)] for c in tested],
+            family=len(claims),
         )
         for claim in claims:
             row = tested.index(claim) if claim in tested else None

@@ -4,9 +4,9 @@ Everything works on the last axis of the differences, [..., units]: a real study
 
 Tests are one-sided at 5%. A claim with several tests is a conjunction: its p is the largest of theirs. Its opposite is
 that one of them fails: the smallest of their opposite p-values times their number (Bonferroni). Both are corrected by
-Holm over the claims of one question, each direction by itself. The opposite of a superiority is superiority the other
-way, of "less than the margin" it is "more than the margin"; of an equivalence it is that the two-sided interval lies
-wholly outside the margin.
+Holm over all claims of one question, tested or not, each direction by itself. The opposite of a superiority is
+superiority the other way, of "less than the margin" it is "more than the margin"; of an equivalence it is that the
+two-sided interval lies wholly outside the margin.
 """
 
 from __future__ import annotations
@@ -88,11 +88,16 @@ class Decision:
         return Status.contradicted if self.contradicted[claim] else Status.underpowered
 
 
-def decide(claims: Sequence[Sequence[tuple[Comparison, ArrayLike]]]) -> Decision:
-    """Judges the claims of one question together: each a sequence of tests with their differences [..., units].
+def decide(claims: Sequence[Sequence[tuple[Comparison, ArrayLike]]], family: int | None = None) -> Decision:
+    """Judges the tested claims of one question together: each a sequence of tests with their differences [..., units].
 
-    The tests may have different numbers of units, but the same leading axes. Only claims that were tested belong here.
+    `family` is the number of claims that the question has, by default those given. One that was not tested counts as
+    one that did not reject, so that no verdict gets easier by leaving out the runs of another claim. The tests may have
+    different numbers of units, but the same leading axes.
     """
     parts = [conjunction([evidence(test, differences) for test, differences in claim]) for claim in claims]
     p, p_opposite = np.array([part.p for part in parts]), np.array([part.p_opposite for part in parts])
-    return Decision(p, p_opposite, holm(p), holm(p_opposite), holm_levels(p), holm_levels(p_opposite))
+    untested = np.ones(((family or len(parts)) - len(parts), *p.shape[1:]))
+    whole, whole_opposite = np.concatenate([p, untested]), np.concatenate([p_opposite, untested])
+    corrected = (holm(whole), holm(whole_opposite), holm_levels(whole), holm_levels(whole_opposite))
+    return Decision(p, p_opposite, *(each[: len(parts)] for each in corrected))

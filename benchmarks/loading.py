@@ -77,18 +77,11 @@ def main() -> None:
         with server(make_store(folder, SERVED_RUNS, steps, metrics)) as served:
             readings.append(read(f"server, {SERVED_RUNS} runs, first time", SWEEP, cache, served))
             readings.append(read(f"server, {SERVED_RUNS} runs, cached", SWEEP, cache, served))
-    table = Table(
-        "read from",
-        "points",
-        "seconds",
-        "CPU seconds",
-        "peak GiB",
-        title=f"{runs} runs x {steps} steps x {metrics} metrics",
-    )
+    title = f"{runs} runs x {steps} steps x {metrics} metrics"
+    table = Table("read from", "points", "seconds", "CPU seconds", "peak GiB", title=title)
     for each in readings:
-        table.add_row(
-            each.what, f"{each.points:,}", f"{each.seconds:.1f}", f"{each.cpu_seconds:.1f}", f"{each.gib:.2f}"
-        )
+        costs = (f"{each.seconds:.1f}", f"{each.cpu_seconds:.1f}", f"{each.gib:.2f}")
+        table.add_row(each.what, f"{each.points:,}", *costs)
     Console().print(table)
 
 

@@ -109,9 +109,9 @@ def empty_store(tmp_path: Path, initialised_database: Path) -> Store:
 
 
 @pytest.fixture(scope="module")
-def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """An empty store for all tests of a module, each with a sweep of its own: making a store takes seconds."""
-    return Store(tmp_path_factory.mktemp("shared"))
+def shared_store(tmp_path_factory: pytest.TempPathFactory, initialised_database: Path) -> Store:
+    """An empty store for all tests of a module, each with a sweep of its own."""
+    return Store(tmp_path_factory.mktemp("shared"), initialised_database)
 
 
 @pytest.fixture(scope="session")
