@@ -4,7 +4,7 @@
 
 The store is MLflow's own schema, filled by SQL with random values; two trials write at a time, as in a real sweep. It
 is kept where a folder is given (9 million points take 3 GB and some minutes to write) and used again. Every reading is
-a process of its own.
+a process of its own, its imports included; where other programs share the machine its CPU seconds say more.
 """
 
 from __future__ import annotations
@@ -21,11 +21,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
 
 from trainer import keys
 from trainer.keys import EXPERIMENT
@@ -51,17 +47,6 @@ if target:
 """
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What one process needed to read a sweep, its imports included."""
-
-    what: str
-    points: int
-    seconds: float
-    cpu_seconds: float  # below the seconds of one core where other programs share the machine
-    gib: float
-
-
 def main() -> None:
     numbers = [int(given) for given in sys.argv[1:4]]
     runs, steps, metrics = [*numbers, *(1000, 300, 30)[len(numbers) :]]
@@ -69,28 +54,25 @@ def main() -> None:
         folder = Path(sys.argv[4]) if len(sys.argv) > 4 else Path(scratch)
         cache, archive = Path(scratch) / "runs", Path(scratch) / "synthetic.zip"
         uri = make_store(folder, runs, steps, metrics)
-        readings = [
-            read("SQLite, first time", SWEEP, cache, uri, archive),
-            read("SQLite, cached", SWEEP, cache, uri),
-            read(f"archive ({archive.stat().st_size / 1e6:.0f} MB)", str(archive), cache, uri),
-        ]
+        show("read from", "points", "seconds", "CPU seconds", "peak GiB")
+        read("SQLite, first time", SWEEP, cache, uri, archive)
+        read("SQLite, cached", SWEEP, cache, uri)
+        read(f"archive ({archive.stat().st_size / 1e6:.0f} MB)", str(archive), cache, uri)
         with server(make_store(folder, SERVED_RUNS, steps, metrics)) as served:
-            readings.append(read(f"server, {SERVED_RUNS} runs, first time", SWEEP, cache, served))
-            readings.append(read(f"server, {SERVED_RUNS} runs, cached", SWEEP, cache, served))
-    title = f"{runs} runs x {steps} steps x {metrics} metrics"
-    table = Table("read from", "points", "seconds", "CPU seconds", "peak GiB", title=title)
-    for each in readings:
-        costs = (f"{each.seconds:.1f}", f"{each.cpu_seconds:.1f}", f"{each.gib:.2f}")
-        table.add_row(each.what, f"{each.points:,}", *costs)
-    Console().print(table)
+            read(f"server, {SERVED_RUNS} runs, first time", SWEEP, cache, served)
+            read(f"server, {SERVED_RUNS} runs, cached", SWEEP, cache, served)
 
 
-def read(what: str, given: str, cache: Path, uri: str, archive: Path | None = None) -> Reading:
+def show(what: str, points: str, *costs: str) -> None:
+    print(f"{what:<32}{points:>12}" + "".join(f"{cost:>13}" for cost in costs), flush=True)
+
+
+def read(what: str, given: str, cache: Path, uri: str, archive: Path | None = None) -> None:
     """Reads in a process of its own, which then writes the archive, where one is asked for, outside of the time."""
     command = [sys.executable, "-c", READ, given, str(cache), uri, str(archive or "")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
-    points, seconds, cpu_seconds, gib = done.stdout.split()
-    return Reading(what, int(points), float(seconds), float(cpu_seconds), float(gib))
+    points, *costs = done.stdout.split()
+    show(what, f"{int(points):,}", *(f"{float(cost):.2f}" for cost in costs))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from sweeps.table import FINISHED, LiveView, PlainView, count_states, summary_ta
 from trainer.config import ConfigError
 from trainer.identity import available_cores, code_hash
 from trainer.record import State, TrialRecord
-from trainer.tracking import Tracking, ensure_parent, finish_parent, mirror_finished, prepare_store
+from trainer.tracking import Tracking, ensure_parent, finish_parent, mirror_sweep, prepare_store
 
 BASES = ".bases"
 
@@ -108,7 +108,7 @@ def _submit_locked(submission: Submission, trials: list[Trial], stop: StopReques
         try:
             errors = _run(submission, trials, to_run, tracking, stop, console)
         except BaseException:  # refused by Ray, or stopped by a second signal: MLflow must not show it as running
-            _finish_parent(submission.rows(trials), tracking)
+            _finish_parent(submission.rows(trials), submission.spec.name, tracking)
             raise
     return _conclude(submission, trials, errors, tracking, stop, console)
 
@@ -185,7 +185,7 @@ def _conclude(
 ) -> int:
     """Tells how it ended: the summary, the failures with their logs, what is left and how to go on."""
     rows = [_with_error(row, errors.get(row.trial_id)) for row in submission.rows(trials)]
-    _finish_parent(rows, tracking)
+    _finish_parent(rows, submission.spec.name, tracking)
     console.print(summary_table(rows, f"{submission.spec.name}: {count_states(rows)}"))
     failed = [row for row in rows if row.standing is Standing.failed]
     for row in failed:
@@ -206,13 +206,11 @@ def _conclude(
     return 1 if failed else 0
 
 
-def _finish_parent(rows: Sequence[Row], tracking: Tracking | None) -> None:
+def _finish_parent(rows: Sequence[Row], sweep: str, tracking: Tracking | None) -> None:
     """Brings MLflow up to the directories, and ends the sweep's run there."""
     if tracking is None or tracking.parent_run_id is None:
         return
-    for row in rows:  # some may have ended offline, or while the store was away
-        if row.standing in FINISHED and not mirror_finished(tracking, TrialRecord(row.path)):
-            break  # it is away now: asking for every trial would take seconds each
+    mirror_sweep(tracking, sweep, (TrialRecord(row.path) for row in rows if row.standing in FINISHED))
     finish_parent(tracking.uri, tracking.parent_run_id, {row.path.name: _state(row) for row in rows})
 
 

@@ -12,7 +12,7 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,10 +49,14 @@ RUN_STATUS = {
 }
 
 
-def mirror_finished(tracking: Tracking, record: TrialRecord) -> bool:
-    """Mirrors a trial that ended while the store was away, or offline, and says whether the store has all of it now."""
+def mirror_finished(tracking: Tracking, record: TrialRecord, known: Set[str] | None = None) -> bool:
+    """Mirrors a trial that ended while the store was away, or offline, and says whether the store has all of it now.
+
+    `known` are the runs that the store holds: a trial that was mirrored into a database lost since is sent again.
+    """
     status, mark = record.status(), read_mark(record.path)
-    if status is None or (mark.get("complete") and mark.get("uri") == public(tracking.uri)):
+    there = known is None or mark.get("run_id") in known
+    if status is None or (mark.get("complete") and mark.get("uri") == public(tracking.uri) and there):
         return True
     mirror = Mirror(tracking, record)
     mirror.finish(status.state, status.reason)

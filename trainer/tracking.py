@@ -6,13 +6,13 @@ One experiment, a run a sweep (the parent), a run a trial (`Mirror`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 from trainer import keys
 from trainer.config import ConfigError
 from trainer.mirror import Mirror, mirror_finished
-from trainer.record import State
+from trainer.record import State, TrialRecord
 from trainer.store import (
     Tracking,
     connect,
@@ -37,6 +37,7 @@ __all__ = [
     "finish_parent",
     "mark_superseded",
     "mirror_finished",
+    "mirror_sweep",
     "prepare_store",
 ]
 
@@ -85,6 +86,23 @@ def finish_parent(uri: str, run_id: str, states: Mapping[str, str]) -> None:
         client.set_terminated(run_id, status)
     except store_errors() as error:
         log.warning("MLflow misses the sweep's final states (%s): the same command again sends them", one_line(error))
+
+
+def mirror_sweep(tracking: Tracking, sweep: str, records: Iterable[TrialRecord]) -> None:
+    """Sends what the store misses of trials that have ended: some did so offline, or into a database lost since."""
+    try:
+        probe(tracking.uri)
+        client = connect(tracking.uri)
+        found = runs_with_tags(client, experiment_id(client, tracking.uri), {keys.TAG_SWEEP: sweep})
+    except store_errors() as error:
+        log.warning(
+            "MLflow misses what ended of sweep %s (%s): the same command again sends it", sweep, one_line(error)
+        )
+        return
+    known = {str(run.info.run_id) for run in found}
+    for record in records:
+        if not mirror_finished(tracking, record, known):
+            return  # it is away now: asking for every trial would take seconds each
 
 
 def mark_superseded(uri: str, trial_id: str, sweep: str) -> None:

@@ -27,7 +27,8 @@ from trainer import keys, mirror
 from trainer.compose import compose, flatten
 from trainer.config import ConfigError
 from trainer.identity import trial_id
-from trainer.record import State, Status, TrialIdentity, TrialRecord
+from trainer.mirror import MARK, read_mark
+from trainer.record import State, Status, TrialIdentity, TrialRecord, write_json
 from trainer.tracking import (
     Mirror,
     Tracking,
@@ -35,6 +36,7 @@ from trainer.tracking import (
     finish_parent,
     mark_superseded,
     mirror_finished,
+    mirror_sweep,
     prepare_store,
 )
 
@@ -209,6 +211,25 @@ def test_what_ended_offline_is_mirrored_later_with_its_own_times(store_uri: str,
     (found,) = _runs(store_uri, kind="trial", state="done")
     assert (found.info.start_time, found.info.end_time) == (1_000_000, 2_000_000)
     assert _points(store_uri, found.info.run_id) == _expected(record)
+
+
+def test_a_database_that_was_lost_is_filled_again_from_the_directories(
+    store_uri: str, record: TrialRecord, tmp_path: Path, initialised_database: Path
+) -> None:
+    _append(record, range(3))
+    record.write_status(Status(State.done, 2, 2, 1000.0, 2000.0, 1, "host"))
+    mirror_sweep(Tracking(store_uri), IDENTITY.sweep, [record])
+    (before,) = _runs(store_uri, kind="trial")
+    mirror_sweep(Tracking(store_uri), IDENTITY.sweep, [record])
+    assert [run.info.run_id for run in _runs(store_uri, kind="trial")] == [before.info.run_id]
+    file = tmp_path / "lost" / "mlflow.db"
+    file.parent.mkdir()
+    write_json(record.path / MARK, read_mark(record.path) | {"uri": f"sqlite:///{file}"})  # as if it had been there
+    file.write_bytes(initialised_database.read_bytes())
+    mirror_sweep(Tracking(f"sqlite:///{file}"), IDENTITY.sweep, [record])
+    (found,) = _runs(f"sqlite:///{file}", kind="trial", state="done")
+    assert _points(f"sqlite:///{file}", found.info.run_id) == _expected(record)
+    assert (found.info.start_time, found.info.end_time) == (1_000_000, 2_000_000)
 
 
 # --- a sweep's run --------------------------------------------------------------------------------------------------
