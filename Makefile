@@ -42,9 +42,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Two processes, a file of tests at a time: more would starve one another of cores.
+# Two processes, a file of tests at a time, in the order that tests/conftest.py gives: more would starve one another.
 test: lint ## Lint, types and the default tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ($(SPECIAL))"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not ($(SPECIAL))"
 
 test-all: lint ## Every test that this machine can run
 	$(BIN)/python -m pytest

@@ -53,3 +53,8 @@ def store_uri(initialised_database: Path, tmp_path: Path, monkeypatch: pytest.Mo
     shutil.copy(initialised_database, tmp_path / "mlflow.db")
     prepare_store(default_uri(tmp_path))
     return default_uri(tmp_path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Real sweeps take minutes a file: begun last, one would keep a process busy while the other has nothing to do."""
+    items.sort(key=lambda item: (item.path.name != "test_interrupt.py", item.path.parent.name != "sweeps"))
