@@ -85,7 +85,7 @@ def _entry(runs: Runs, metric_keys: Sequence[str] | None) -> tuple[dict[str, Any
         "axes": list(runs.axes),
         "trials": len(table),
         "points": len(metrics),
-        "source": runs.source,
+        "source": runs.source.rpartition("/")[2],  # the name alone: an archive travels, paths and logins stay
         "git_commits": sorted(set(table["git_commit"].dropna())),
         "git_dirty": bool(table["git_dirty"].any()),
         "code_hashes": sorted(set(table["code_hash"].dropna())),
