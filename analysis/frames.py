@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis.points import Points
@@ -59,14 +60,19 @@ def metric_table(points: Points, runs: pd.DataFrame, axes: tuple[str, ...]) -> p
     columns: dict[str, Any] = {"run_id": _categorical(points.run, list(points.run_ids))}
     for name in ("variant", "point"):
         codes, values = pd.factorize(runs[name])
-        columns[name] = _categorical(codes[points.run], list(values))
+        columns[name] = _categorical(_narrow(codes)[points.run], list(values))
     for name in ("seed", *axes):
         columns[name] = runs[name].array.take(points.run)
     columns["step"] = points.step
-    columns["key"] = _categorical(places[points.key], sorted(names))
+    columns["key"] = _categorical(_narrow(places)[points.key], sorted(names))
     columns["value"] = points.value
     columns["timestamp"] = pd.DatetimeIndex(points.timestamp.view("datetime64[ms]")).tz_localize("UTC")
     return pd.DataFrame(columns, copy=False)
+
+
+def _narrow(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.signedinteger[Any]]:
+    """In the smallest type that holds them: ten million codes are made of these."""
+    return codes.astype(np.min_scalar_type(-len(codes) - 1))
 
 
 def _categorical(codes: Any, names: Sequence[str]) -> pd.Categorical:
