@@ -38,11 +38,9 @@ PLOT = (150, 16)  # pixels of an interval's picture
 def page(verdicts: Sequence[Verdict]) -> str:
     """Summary table, then a section a claim with every test, what stands beside it, and what is missing."""
     sweeps = ", ".join(dict.fromkeys(sweep for verdict in verdicts for sweep in verdict.sweeps))
-    counts = {status: sum(verdict.status is status for verdict in verdicts) for status in Status}
-    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     body = [
         "<h1>The paper's claims</h1>",
-        f"<p>Sweeps: {escape(sweeps)}. {told}.</p>",
+        f"<p>Sweeps: {escape(sweeps)}. {count_verdicts(verdicts)}.</p>",
         f"<p class=faint>{escape(PROTOCOL)}</p>",
         summary(verdicts),
         *map(section, verdicts),
@@ -54,9 +52,19 @@ def page(verdicts: Sequence[Verdict]) -> str:
 
 def fragment(verdicts: Sequence[Verdict]) -> str:
     """The summary and a section for each claim that was tested, with their style, to be put into another page."""
+    return f"<style>.claims {{ {STYLE} }}</style><div class=claims>{summary_and_tested(verdicts)}</div>"
+
+
+def summary_and_tested(verdicts: Sequence[Verdict]) -> str:
+    """The table of all claims, then a section for each that was tested."""
     tested = [verdict for verdict in verdicts if verdict.status is not Status.not_tested]
-    body = summary(verdicts) + "".join(map(section, tested))
-    return f"<style>.claims {{ {STYLE} }}</style><div class=claims>{body}</div>"
+    return summary(verdicts) + "".join(map(section, tested))
+
+
+def count_verdicts(verdicts: Sequence[Verdict]) -> str:
+    """``4 supported, 2 contradicted``."""
+    counts = {status: sum(verdict.status is status for verdict in verdicts) for status in Status}
+    return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
 
 
 PROTOCOL = (

@@ -20,12 +20,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.estimators import area_under_curve
+from analysis.outcomes import LATE_SHARE
 from analysis.runs import Runs
 from analysis.stats import Array
 from trainer import keys
 
 AfterStop = Literal["carry", "zero"]
-WINDOW_SHARE = 0.25  # of the steps: early and late
+WINDOW_SHARE = LATE_SHARE  # of the steps: early and late
 SMOOTHING = 5  # steps of the centred running mean where two single curves are compared point by point
 
 HELD_OUT, PASS = keys.val(keys.VAL_ALL, "average_at_"), keys.val(keys.VAL_ALL, "pass_at_")

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri
+
+from analysis.stats import as_float, paired_t
 
 LEVEL = 0.95
 
@@ -26,12 +28,10 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     n = len(known)
     if n == 0:
         return Interval(math.nan, math.nan, math.nan, 0)
-    mean = math.fsum(known) / n
     if n == 1:
-        return Interval(mean, math.nan, math.nan, 1)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / (n - 1))
-    half = float(stdtrit(n - 1, (1 + level) / 2)) * deviation / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half, n)
+        return Interval(known[0], math.nan, math.nan, 1)
+    t = paired_t(known, level=level)
+    return Interval(as_float(t.mean), as_float(t.low), as_float(t.high), n)
 
 
 def wilson_interval(hits: int, n: int, level: float = LEVEL) -> Interval:

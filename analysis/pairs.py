@@ -18,10 +18,11 @@ from analysis.catalogue import Catalogue, Claim, Comparison
 from analysis.comparability import check_comparable
 from analysis.endpoints import AfterStop, Endpoint, Histories, PairEndpoint
 from analysis.figures.caption import seed_range
+from analysis.pool import BASE_SEED as BASE
 from analysis.runs import Runs
 from analysis.stats import Array
 
-BASE, SEED = "model.base_seed", "seed"
+SEED = "seed"
 JUDGED = ("done", "diverged")  # states of runs that have come to their end
 
 

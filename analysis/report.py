@@ -85,11 +85,10 @@ def command(report: Report, name: str) -> str:
 
 
 def _draw(runs: Runs) -> tuple[tuple[Drawing, ...], dict[str, str]]:
-    drawings, left_out = draw_all(runs, XAxis.step)
-    if len(runs.drawn) > MANY:
-        why = f"it draws all {len(runs.drawn)} variants, too many for one figure: give fewer sweeps"
-        left_out |= dict.fromkeys(OF_ALL_POINTS, why)
-    return tuple(drawing for drawing in drawings if drawing.name not in left_out), left_out
+    crowded = OF_ALL_POINTS if len(runs.drawn) > MANY else ()
+    why = f"it draws all {len(runs.drawn)} variants, too many for one figure: give fewer sweeps"
+    drawings, missing = draw_all(runs, XAxis.step, crowded)
+    return tuple(drawings), dict.fromkeys(crowded, why) | missing
 
 
 def _standings(sources: Sequence[Runs]) -> pd.DataFrame:

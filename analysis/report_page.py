@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
-from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from analysis.claims_page import PAGE_STYLE, PROTOCOL, STYLE, section, summary
-from analysis.decision import Status
+from analysis.claims_page import PAGE_STYLE, PROTOCOL, STYLE, count_verdicts, summary_and_tested
 from analysis.figures.canvas import Drawing
 from analysis.pool import bases
 from analysis.report import Report, command, sweep_file
+from analysis.table1 import with_interval
 
 OWN_STYLE = """
 body { max-width: 1100px; }
@@ -79,27 +77,19 @@ def _origin(report: Report) -> str:
 
 
 def _summary(report: Report) -> str:
-    counts = {status: sum(verdict.status is status for verdict in report.verdicts) for status in Status}
-    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    lines = [f"<p>Of the paper's {len(report.verdicts)} claims: {told}.</p>"]
+    lines = [f"<p>Of the paper's {len(report.verdicts)} claims: {count_verdicts(report.verdicts)}.</p>"]
     if (table := report.results) is not None and len(table):
         head = [
             f"{name.replace('_', ' ')}, average@{k}"
             for name, k in dict.fromkeys(zip(table["set"], table["k"], strict=True))
         ]
         rows = [
-            [str(method), *(_with_interval(row) for row in part.to_dict("records")), str(part["runs"].max())]
+            [str(method), *(with_interval(row) for row in part.to_dict("records")), str(part["runs"].max())]
             for method, part in table.groupby("method", sort=False)
         ]
         lines.append(_table(["method", *head, "runs"], rows))
         lines.append("<p class=faint>Held-out accuracy at the end: mean over runs ± half of the 95% t interval.</p>")
     return "".join(lines)
-
-
-def _with_interval(row: Mapping[Hashable, Any]) -> str:
-    if math.isnan(row["mean"]):
-        return "-"
-    return f"{row['mean']:.3f}" + ("" if math.isnan(row["high"]) else f" ± {row['high'] - row['mean']:.3f}")
 
 
 def _completeness(report: Report) -> str:
@@ -110,11 +100,8 @@ def _completeness(report: Report) -> str:
 
 
 def _claims(report: Report) -> str:
-    tested = [verdict for verdict in report.verdicts if verdict.status is not Status.not_tested]
-    return (
-        f"<p class=faint>{escape(PROTOCOL)}</p>{summary(report.verdicts)}{''.join(map(section, tested))}"
-        f"<pre>{escape(command(report, 'claims'))}</pre>"
-    )
+    told = f"<pre>{escape(command(report, 'claims'))}</pre>"
+    return f"<p class=faint>{escape(PROTOCOL)}</p>{summary_and_tested(report.verdicts)}{told}"
 
 
 def _figures(report: Report) -> str:

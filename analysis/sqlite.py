@@ -73,8 +73,6 @@ def open_sqlite(file: Path) -> SqliteStore | None:
 class SqliteStore:
     """The project's experiment in one SQLite file."""
 
-    threads = 1
-
     def __init__(self, file: Path, database: sqlite3.Connection) -> None:
         self.identity = str(file.resolve())
         self._file, self._database = file, database

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -46,8 +48,8 @@ def final_markdown(runs: Runs, paper: bool = True) -> str:
     lines = [f"# {runs.sweep}: held-out accuracy at the end", "", _row(["method", *sets.values(), "runs"])]
     lines.append("|---" * (len(sets) + 2) + "|")
     for method, part in table.groupby("method", sort=False):
-        cells = part.set_index("set")
-        lines.append(_row([str(method), *(_cell(cells.loc[name]) for name in sets), str(part["runs"].max())]))
+        cells = part.set_index("set").to_dict("index")
+        lines.append(_row([str(method), *(with_interval(cells[name]) for name in sets), str(part["runs"].max())]))
     lines += ["", "Share correct: mean over runs ± half of the 95% t interval. Base: before the first step."]
     if len(bases(runs)) > 1:
         lines.append("Runs of several base models are pooled, so the intervals hold the spread between bases as well.")
@@ -63,7 +65,8 @@ def paper_markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(row: pd.Series[float]) -> str:
+def with_interval(row: Mapping[Hashable, Any]) -> str:
+    """``0.500 ± 0.248``, a mean and half of its interval, of a row of `final_table`; a dash where there is none."""
     if math.isnan(row["mean"]):
         return "-"
     return f"{row['mean']:.3f}" + ("" if math.isnan(row["high"]) else f" ± {row['high'] - row['mean']:.3f}")

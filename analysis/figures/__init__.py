@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from analysis.axes import XAxis
 from analysis.figures.ablation import ablation
@@ -23,6 +23,7 @@ from analysis.figures.paper_figure_4 import paper_figure_4
 from analysis.figures.passk import pass_at_k
 from analysis.figures.spaghetti import spaghetti
 from analysis.figures.trajectories import trajectories
+from analysis.pool import pool
 from analysis.runs import Runs
 from trainer import keys
 
@@ -55,11 +56,15 @@ SUMMARIES: Mapping[str, Summary] = {
 }
 
 
-def draw_all(runs: Runs, x: XAxis) -> tuple[list[Drawing], dict[str, str]]:
-    """Every figure that the runs give, and for each of the others, by name, why not. Summaries come with the step."""
-    found = {name: figure(runs, x) for name, figure in FIGURES.items()}
+def draw_all(runs: Runs, x: XAxis, without: Collection[str] = ()) -> tuple[list[Drawing], dict[str, str]]:
+    """Every figure that the runs give, and for each of the others, by name, why not. Summaries come with the step.
+
+    Figures named in `without` are left out of both.
+    """
+    runs = pool([runs])  # once: what is pooled is not pooled again by each figure
+    found = {name: figure(runs, x) for name, figure in FIGURES.items() if name not in without}
     if x is XAxis.step:
-        found |= {name: summary(runs) for name, summary in SUMMARIES.items()}
+        found |= {name: summary(runs) for name, summary in SUMMARIES.items() if name not in without}
     known: dict[str, Figure | Summary] = {**FIGURES, **SUMMARIES}
     missing = {name: known[name].missing(runs) or "" for name, drawing in found.items() if drawing is None}
     return [drawing for drawing in found.values() if drawing is not None], missing
