@@ -91,8 +91,8 @@ def status_command(
     from rich.console import Console
     from rich.table import Table
 
-    from sweeps.ledger import Standing, read_ledger, sweep_names
-    from sweeps.table import count_states, trial_table
+    from sweeps.ledger import read_ledger, sweep_names
+    from sweeps.table import count_states, tell_failures, trial_table
     from trainer.compose import nearest
     from trainer.config import ConfigError
 
@@ -110,11 +110,7 @@ def status_command(
         raise ConfigError(f"no sweep {sweep!r} in {runs_dir}{nearest(sweep, names)}; there: {', '.join(names)}")
     rows = read_ledger(runs_dir / sweep)
     console.print(trial_table(rows, f"{sweep}: {count_states(rows)}"))
-    for row in rows:
-        if row.standing is Standing.failed:
-            console.print(
-                f"failed: {row.name}: {row.reason}\n  log: {row.path / 'log.txt'}", markup=False, soft_wrap=True
-            )
+    tell_failures(rows, console)
 
 
 def _print_plan(submission: Submission, console: Console) -> None:

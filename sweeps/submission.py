@@ -14,7 +14,7 @@ from sweeps.leftovers import SUPERSEDED, locked, set_aside, without_orphans
 from sweeps.plan import Trial, all_seeds, describe, expand, write_plan
 from sweeps.spec import SweepSpec
 from sweeps.stopping import StopRequest
-from sweeps.table import FINISHED, LiveView, PlainView, count_states, summary_table
+from sweeps.table import FINISHED, LiveView, PlainView, count_states, summary_table, tell_failures
 from trainer.config import ConfigError
 from trainer.identity import available_cores, code_hash
 from trainer.record import State, TrialRecord
@@ -187,14 +187,8 @@ def _conclude(
     rows = [_with_error(row, errors.get(row.trial_id)) for row in submission.rows(trials)]
     _finish_parent(rows, submission.spec.name, tracking)
     console.print(summary_table(rows, f"{submission.spec.name}: {count_states(rows)}"))
-    failed = [row for row in rows if row.standing is Standing.failed]
-    for row in failed:
-        console.print(
-            f"failed: {row.name}: {row.reason}\n  log: {row.path / 'log.txt'}",
-            style="red",
-            markup=False,
-            soft_wrap=True,
-        )
+    tell_failures(rows, console)
+    failed = any(row.standing is Standing.failed for row in rows)
     left = sum(row.standing not in FINISHED for row in rows)
     if stop.exit_code is not None:
         console.print(f"stopped with {left} of {len(rows)} trials left: the same command continues", highlight=False)

@@ -114,6 +114,14 @@ def time_left(rows: Sequence[Row], at_a_time: int) -> float | None:
     return statistics.mean(paces) * steps / max(1, min(at_a_time, len(left)))
 
 
+def tell_failures(rows: Sequence[Row], console: Console) -> None:
+    """Each failed trial with its reason and its log."""
+    for row in rows:
+        if row.standing is Standing.failed:
+            told = f"failed: {row.name}: {row.reason}\n  log: {row.path / 'log.txt'}"
+            console.print(told, style="red", markup=False, soft_wrap=True)
+
+
 def headline(rows: Sequence[Row], sweep: str, at_a_time: int, base: float | None) -> str:
     """``quickstart: 2 done, 2 running, 4 planned · about 3 min left``; base is the share of its training, or None."""
     text = f"{sweep}: {count_states(rows)}"

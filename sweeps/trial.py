@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ray.tune import Trainable
 
 from sweeps.bases import wait_for_base
 from trainer.config import RunConfig
-from trainer.record import TrialIdentity
+from trainer.record import Status, TrialIdentity
 from trainer.tracking import Tracking
 
 LOG_FILE = "log.txt"
@@ -38,6 +38,9 @@ class SweepTrial(Trainable):  # type: ignore[misc]  # Ray ships no types
     model to finish its step and write its checkpoint.
     """
 
+    _run: Generator[Status, None, None]
+    _base_is_there: bool
+
     def setup(self, config: dict[str, Any], jobs: Sequence[Job]) -> None:
         self._jobs = jobs
         self._take(config["index"])
@@ -50,7 +53,8 @@ class SweepTrial(Trainable):  # type: ignore[misc]  # Ray ships no types
 
     def step(self) -> dict[str, Any]:
         job = self._job
-        if job.stop_file.exists() or not wait_for_base(job.config, job.bases_dir, job.stop_file.exists):
+        self._base_is_there = self._base_is_there or wait_for_base(job.config, job.bases_dir, job.stop_file.exists)
+        if job.stop_file.exists() or not self._base_is_there:
             self.cleanup()
             return {"done": True}
         try:
@@ -68,6 +72,7 @@ class SweepTrial(Trainable):  # type: ignore[misc]  # Ray ships no types
 
     def _take(self, index: int) -> None:
         job = self._job = self._jobs[index]
+        self._base_is_there = False
         _log_to(job.path / LOG_FILE)
         # Imported here, in the worker: the driver of a sweep needs no torch. And now: the base may be in training.
         from trainer.run import run_trial
