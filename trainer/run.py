@@ -22,21 +22,18 @@ import torch
 from trainer import keys
 from trainer.advantage import assign
 from trainer.base import ensure_base
+from trainer.build import build_parts
 from trainer.checkpoint import Progress, load_checkpoint, save_checkpoint
-from trainer.config import ConfigError, RunConfig
-from trainer.data import ProblemOrder
+from trainer.config import RunConfig
 from trainer.engines import DivergedError
-from trainer.engines.torch_engine import TorchEngine
 from trainer.evaluate import Evaluation, evaluate
-from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.identity import environment
 from trainer.loop import Clock, Parts, train_step
-from trainer.model import load_policy, load_tokenizer
+from trainer.model import load_tokenizer
 from trainer.record import State, Status, TrialIdentity, TrialRecord, write_json
 from trainer.rollout import Problem
 from trainer.samples import sample_rows, write_samples
 from trainer.seeds import derive
-from trainer.tasks import load_task
 from trainer.tracking import Mirror, Tracking
 
 
@@ -94,6 +91,7 @@ class _Trial:
         self._started_at = before.started_at if before else time.time()
         self._shown: dict[str, float] = {}
         self._parts: Parts | None = None
+        self._base: Path
         self._final = False
 
     # --- stepping -----------------------------------------------------------------------------------------------------
@@ -130,23 +128,13 @@ class _Trial:
 
     def _build(self) -> Parts:
         """Loads or trains the base, and restores the newest checkpoint into it."""
-        config = self._config
-        torch.set_num_threads(config.engine.threads)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        base = ensure_base(config, self._bases_dir)
-        task = load_task(config.task)
-        policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
-        engine = TorchEngine(policy, reference, config.engine, config.optim, config.rollout.max_response_length, device)
+        self._base = ensure_base(self._config, self._bases_dir)
+        parts = build_parts(self._config, self._base)
         checkpoint = load_checkpoint(self._record.path / "checkpoints")
         if checkpoint is not None:
             self._progress, state = checkpoint
-            engine.load_state(state)
-        generator = TransformersGenerator(policy, load_tokenizer(base), config.rollout)
-        try:
-            order = ProblemOrder(task.train(), config.rollout.prompts_per_step, config.seed)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-        return Parts(config, task, order, generator, engine)
+            parts.engine.load_state(state)
+        return parts
 
     def _stop_rule(self, metrics: Mapping[str, float]) -> str | None:
         for key, bound in self._config.trainer.stop_at.items():
@@ -228,8 +216,7 @@ class _Trial:
         temporary = folder.with_name(".policy.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         parts.engine.save_policy(temporary)
-        base = ensure_base(self._config, self._bases_dir)
-        load_tokenizer(base).save_pretrained(temporary)
+        load_tokenizer(self._base).save_pretrained(temporary)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
 

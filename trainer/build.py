@@ -1,0 +1,30 @@
+"""From a configuration to the parts of a run: engine, generator, task and the order of its problems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from trainer.config import ConfigError, RunConfig
+from trainer.data import ProblemOrder
+from trainer.engines.torch_engine import TorchEngine
+from trainer.generators.transformers_generator import TransformersGenerator
+from trainer.loop import Parts
+from trainer.model import load_policy, load_tokenizer
+from trainer.tasks import load_task
+
+
+def build_parts(config: RunConfig, base: Path) -> Parts:
+    """The parts of a run that starts from the model in the folder `base`."""
+    torch.set_num_threads(config.engine.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    task = load_task(config.task)
+    try:
+        order = ProblemOrder(task.train(), config.rollout.prompts_per_step, config.seed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
+    engine = TorchEngine(policy, reference, config.engine, config.optim, config.rollout.max_response_length, device)
+    generator = TransformersGenerator(policy, load_tokenizer(base), config.rollout)
+    return Parts(config, task, order, generator, engine)

@@ -1,0 +1,127 @@
+"""Forward and backward passes over micro-batches: what every engine does alike, whoever steps the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from trainer import keys
+from trainer.batch import MiniBatch, pack
+from trainer.config import AlgorithmConfig, Dtype, EngineConfig
+from trainer.engines import Scores
+from trainer.logprob import collate, logprobs_and_entropies
+from trainer.loss import token_terms, token_weights
+from trainer.rollout import Rollout
+
+
+class Passes:
+    """Scores and differentiates on `device`, in micro-batches of at most `config.micro_batch_tokens` padded tokens."""
+
+    def __init__(self, config: EngineConfig, max_response_length: int, device: torch.device) -> None:
+        self._config = config
+        self._max_response_length = max_response_length
+        self._device = device
+        bf16 = config.dtype is Dtype.bfloat16 or (config.dtype is Dtype.auto and device.type == "cuda")
+        self._autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
+
+    @torch.no_grad()
+    def score(self, policy: PreTrainedModel, reference: PreTrainedModel, rollouts: Sequence[Rollout]) -> Scores:
+        """What both models say of `rollouts`, in their order."""
+        logprobs: dict[int, Tensor] = {}
+        entropies: dict[int, Tensor] = {}
+        references: dict[int, Tensor] = {}
+        for rows in pack([_num_tokens(r) for r in rollouts], self._config.micro_batch_tokens):
+            batch = collate([rollouts[row] for row in rows], self._device)
+            with self._autocast:
+                values, entropy = logprobs_and_entropies(policy, batch, self._config.logit_chunk_tokens)
+                ref_values, _ = logprobs_and_entropies(reference, batch, self._config.logit_chunk_tokens)
+            for into, lines in ((logprobs, values), (entropies, entropy), (references, ref_values)):
+                for row, line, mask in zip(rows, lines.cpu(), batch.mask.cpu(), strict=True):
+                    into[row] = line[mask]
+        order = range(len(rollouts))
+        return Scores([logprobs[i] for i in order], [entropies[i] for i in order], [references[i] for i in order])
+
+    def differentiate(
+        self,
+        policy: PreTrainedModel,
+        mini: MiniBatch,
+        scores: Scores,
+        algorithm: AlgorithmConfig,
+        backward: Callable[[Tensor], None],
+    ) -> dict[str, float]:
+        """Calls `backward` on the loss of each micro-batch; returns the mini-batch's sums, for `actor_metrics`.
+
+        The losses of the micro-batches add up to the mini-batch's: their weights hold its denominator.
+        """
+        weights = token_weights(mini.kept_lengths, mini.all_lengths, algorithm, self._max_response_length)
+        totals: dict[str, float] = {}
+        for rows in pack([sample.num_tokens for sample in mini.samples], self._config.micro_batch_tokens):
+            loss, sums = self._loss(policy, mini, rows, [weights[row] for row in rows], scores, algorithm)
+            backward(loss)
+            for name, value in sums.items():
+                totals[name] = totals.get(name, 0.0) + value.item()
+        return totals
+
+    def _loss(
+        self,
+        policy: PreTrainedModel,
+        mini: MiniBatch,
+        rows: Sequence[int],
+        weights: Sequence[float],
+        scores: Scores,
+        algorithm: AlgorithmConfig,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """One micro-batch's share of the mini-batch's loss and sums."""
+        samples = [mini.samples[row] for row in rows]
+        batch = collate([sample.rollout for sample in samples], self._device)
+        with self._autocast:
+            logprobs, entropies = logprobs_and_entropies(
+                policy, batch, self._config.logit_chunk_tokens, entropy_grad=algorithm.entropy_coeff > 0
+            )
+        mask = batch.mask.float()
+        terms = token_terms(
+            logprobs,
+            self._padded([scores.logprobs[sample.index] for sample in samples]),
+            self._padded([scores.ref_logprobs[sample.index] for sample in samples]),
+            torch.tensor([sample.advantage for sample in samples], device=self._device),
+            mask,
+            algorithm,
+        )
+        weight = mask * torch.tensor(weights, device=self._device)[:, None]
+        policy_loss, kl_loss, entropy = ((weight * term).sum() for term in (terms.policy, terms.kl, entropies))
+        loss = policy_loss + algorithm.kl_loss_coef * kl_loss - algorithm.entropy_coeff * entropy
+        return loss, {
+            "policy": policy_loss.detach(),
+            "kl": kl_loss.detach(),
+            "entropy": entropy.detach(),
+            "old_minus_new": -(terms.log_ratio * mask).sum(),
+            "clipped": (terms.clipped * mask).sum(),
+            "tokens": mask.sum(),
+        }
+
+    def _padded(self, rows: Sequence[Tensor]) -> Tensor:
+        return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True).to(self._device)
+
+
+def actor_metrics(
+    totals: Mapping[str, float], grad_norm: float, lr: float, algorithm: AlgorithmConfig
+) -> dict[str, float]:
+    """The actor/* metrics of one update from the sums that `Passes.differentiate` returned."""
+    metrics = {
+        keys.ACTOR_PG_LOSS: totals["policy"],
+        keys.ACTOR_KL_LOSS: totals["kl"],
+        keys.ACTOR_ENTROPY: totals["entropy"],
+        keys.ACTOR_PPO_KL: totals["old_minus_new"] / totals["tokens"],
+        keys.ACTOR_GRAD_NORM: grad_norm,
+        keys.ACTOR_LR: lr,
+    }
+    if algorithm.clip_ratio_low is not None:  # without bounds nothing could be clipped: leave the key out
+        metrics[keys.ACTOR_PG_CLIPFRAC] = totals["clipped"] / totals["tokens"]
+    return metrics
+
+
+def _num_tokens(rollout: Rollout) -> int:
+    return len(rollout.prompt_ids) + len(rollout.response_ids)
