@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainer.advantage import Credit
+from trainer.advantage import Credit, TokenCredit
 from trainer.rollout import Group, Rollout
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A kept response with its advantage. `index` is its row among all the step's responses (group by group)."""
+    """A kept response with its advantage. `index` is its row among all the step's responses (group by group).
+
+    `tokens`, where there is a critic, has an advantage for each token, which stands for `advantage`.
+    """
 
     index: int
     rollout: Rollout
     advantage: float
+    tokens: TokenCredit | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -28,7 +32,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class MiniBatch:
-    """The samples of one optimizer update, and the response lengths of all its responses, rejected ones included."""
+    """The samples of one optimizer update, and the response lengths of all its responses, rejected ones included.
+
+    Samples are in the order of the groups; DPO's, of which a group keeps two or none, are so in pairs.
+    """
 
     samples: tuple[Sample, ...]
     all_lengths: tuple[int, ...]
@@ -47,23 +54,29 @@ def cut(groups: Sequence[Group], credits: Sequence[Credit], updates: int) -> lis
     lengths: list[list[int]] = [[] for _ in range(updates)]
     index = 0
     for position, (group, credit) in enumerate(zip(groups, credits, strict=True)):
-        for rollout, advantage, kept in zip(group.rollouts, credit.advantages, credit.kept, strict=True):
+        tokens = credit.tokens or (None,) * len(group.rollouts)
+        for rollout, advantage, kept, each in zip(group.rollouts, credit.advantages, credit.kept, tokens, strict=True):
             lengths[position // size].append(len(rollout.response_ids))
             if kept:
-                samples[position // size].append(Sample(index, rollout, advantage))
+                samples[position // size].append(Sample(index, rollout, advantage, each))
             index += 1
     return [MiniBatch(tuple(kept), tuple(all_)) for kept, all_ in zip(samples, lengths, strict=True)]
 
 
-def pack(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+def pack(lengths: Sequence[int], token_budget: int, together: int = 1) -> list[list[int]]:
     """Positions of sequences, grouped so that rows * longest row stays within the budget; longest first.
 
-    Sorting by length keeps padding small. A sequence longer than the budget gets a micro-batch of its own.
+    Sorting by length keeps padding small. A sequence longer than the budget gets a micro-batch of its own. `together`
+    consecutive sequences (DPO's pairs) are never parted and stay in their order.
     """
+    units = [range(first, first + together) for first in range(0, len(lengths), together)]
+    longest = [max(lengths[position] for position in unit) for unit in units]
     batches: list[list[int]] = []
-    for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= token_budget:
-            batches[-1].append(position)
-        else:
-            batches.append([position])
+    room = 0
+    for number in sorted(range(len(units)), key=lambda i: (-longest[i], i)):
+        if not batches or room < together:
+            batches.append([])
+            room = token_budget // longest[number]
+        batches[-1] += units[number]
+        room -= together
     return batches

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from trainer.config import ConfigError, RunConfig
+from trainer.config import Baseline, ConfigError, RunConfig
+from trainer.critic import Critic
 from trainer.data import ProblemOrder
 from trainer.engines.torch_engine import TorchEngine
 from trainer.generators.transformers_generator import TransformersGenerator
@@ -25,6 +26,8 @@ def build_parts(config: RunConfig, base: Path) -> Parts:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
-    engine = TorchEngine(policy, reference, config.engine, config.optim, config.rollout.max_response_length, device)
+    critic = Critic(load_policy(base, torch.float32)) if config.algorithm.baseline is Baseline.critic else None
+    limit = config.rollout.max_response_length
+    engine = TorchEngine(policy, reference, config.engine, config.optim, limit, device, critic)
     generator = TransformersGenerator(policy, load_tokenizer(base), config.rollout)
     return Parts(config, task, order, generator, engine)
