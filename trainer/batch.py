@@ -63,20 +63,21 @@ def cut(groups: Sequence[Group], credits: Sequence[Credit], updates: int) -> lis
     return [MiniBatch(tuple(kept), tuple(all_)) for kept, all_ in zip(samples, lengths, strict=True)]
 
 
-def pack(lengths: Sequence[int], token_budget: int, together: int = 1) -> list[list[int]]:
+def pack(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     """Positions of sequences, grouped so that rows * longest row stays within the budget; longest first.
 
-    Sorting by length keeps padding small. A sequence longer than the budget gets a micro-batch of its own. `together`
-    consecutive sequences (DPO's pairs) are never parted and stay in their order.
+    Sorting by length keeps padding small. A sequence longer than the budget gets a micro-batch of its own.
     """
-    units = [range(first, first + together) for first in range(0, len(lengths), together)]
-    longest = [max(lengths[position] for position in unit) for unit in units]
     batches: list[list[int]] = []
-    room = 0
-    for number in sorted(range(len(units)), key=lambda i: (-longest[i], i)):
-        if not batches or room < together:
-            batches.append([])
-            room = token_budget // longest[number]
-        batches[-1] += units[number]
-        room -= together
+    for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= token_budget:
+            batches[-1].append(position)
+        else:
+            batches.append([position])
     return batches
+
+
+def pack_pairs(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """`pack` for DPO: positions 2i and 2i + 1 are never parted and stay in their order."""
+    longer = [max(pair) for pair in zip(lengths[::2], lengths[1::2], strict=True)]
+    return [[row for pair in pairs for row in (2 * pair, 2 * pair + 1)] for pairs in pack(longer, token_budget // 2)]

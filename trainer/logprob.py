@@ -72,7 +72,7 @@ def logprobs_and_entropies(
 
 def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
     """The last hidden states [N, H] from which the response tokens are predicted, row by row."""
-    hidden = model.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+    hidden: Tensor = model.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
     return hidden.flatten(0, 1)[batch.positions]
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trainer import keys
 from trainer.advantage import assign
-from trainer.batch import MiniBatch, cut, pack
+from trainer.batch import MiniBatch, cut, pack_pairs
 from trainer.compose import compose
 from trainer.config import AlgorithmConfig, ConfigError, EngineConfig, ModelConfig, OptimConfig
 from trainer.engines import Scores
@@ -82,7 +82,7 @@ def test_a_credit_marks_the_pair_and_keeps_nothing_else(correct: int, make_group
 @pytest.mark.parametrize("budget", [1, 7, 20, 1000])
 def test_pairs_are_packed_together_and_in_order(budget: int) -> None:
     lengths = [3, 9, 2, 2, 5, 1, 9, 9]
-    batches = pack(lengths, budget, together=2)
+    batches = pack_pairs(lengths, budget)
     assert sorted(position for batch in batches for position in batch) == list(range(8))
     for batch in batches:
         assert [(a % 2, b - a) for a, b in zip(batch[::2], batch[1::2], strict=True)] == [(0, 1)] * (len(batch) // 2)

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trainer import keys
-from trainer.batch import MiniBatch, Sample, pack
+from trainer.batch import MiniBatch, Sample, pack, pack_pairs
 from trainer.config import AlgorithmConfig, Dtype, EngineConfig, Objective
 from trainer.engines import Scores
 from trainer.logprob import collate, logprobs_and_entropies
@@ -63,8 +63,8 @@ class Passes:
         """
         weights = token_weights(mini.kept_lengths, mini.all_lengths, algorithm, self._max_response_length)
         totals: dict[str, float] = {}
-        together = 2 if algorithm.objective is Objective.dpo else 1
-        for rows in pack([sample.num_tokens for sample in mini.samples], self._config.micro_batch_tokens, together):
+        packed = pack_pairs if algorithm.objective is Objective.dpo else pack
+        for rows in packed([sample.num_tokens for sample in mini.samples], self._config.micro_batch_tokens):
             loss, sums = self._loss(policy, mini, rows, [weights[row] for row in rows], scores, algorithm)
             backward(loss)
             for name, value in sums.items():
@@ -98,14 +98,16 @@ class Passes:
             mask,
             algorithm,
         )
-        response_weights = torch.tensor(weights, device=self._device)
-        weight = mask * response_weights[:, None]
+        weight = mask * torch.tensor(weights, device=self._device)[:, None]
         policy_loss, kl_loss, entropy = ((weight * term).sum() for term in (terms.policy, terms.kl, entropies))
-        sums = {}
-        if algorithm.dpo_beta is not None:  # a pair weighs what its two responses do: together 1 / pairs
-            pair_losses, margins = preference_terms(logprobs, references, advantages, mask, algorithm.dpo_beta)
-            policy_loss = (response_weights.view(-1, 2).sum(1) * pair_losses).sum()
-            sums = {"margins": margins.sum(), "won": (margins > 0).sum(), "pairs": torch.tensor(len(margins))}
+        pair_sums: dict[str, Tensor] = {}
+        if algorithm.dpo_beta is not None:
+            assert all(b == a + 1 and a % 2 == 0 for a, b in zip(rows[::2], rows[1::2], strict=True)), (
+                "a pair was parted"
+            )
+            losses, margins = preference_terms(logprobs, references, advantages, mask, algorithm.dpo_beta)
+            policy_loss = (weight[:, 0].view(-1, 2).sum(1) * losses).sum()  # of both its responses: together 1 / pairs
+            pair_sums = {"margin": margins.sum(), "won": (margins > 0).sum(), "pairs": torch.tensor(len(margins))}
         loss = policy_loss + algorithm.kl_loss_coef * kl_loss - algorithm.entropy_coeff * entropy
         return loss, {
             "policy": policy_loss.detach(),
@@ -114,7 +116,7 @@ class Passes:
             "old_minus_new": -(terms.log_ratio * mask).sum(),
             "clipped": (terms.clipped * mask).sum(),
             "tokens": mask.sum(),
-            **sums,
+            **pair_sums,
         }
 
     def _advantages(self, samples: Sequence[Sample]) -> Tensor:
@@ -146,7 +148,7 @@ def actor_metrics(
     return {
         keys.ACTOR_DPO_LOSS: totals["policy"],
         keys.ACTOR_DPO_ACCURACY: totals["won"] / totals["pairs"],
-        keys.ACTOR_DPO_MARGIN: totals["margins"] / totals["pairs"],
+        keys.ACTOR_DPO_MARGIN: totals["margin"] / totals["pairs"],
         **metrics,
     }
 
