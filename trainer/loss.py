@@ -75,7 +75,10 @@ def preference_terms(
 
     Rows 2i and 2i + 1 are a pair; signs: [B], 1 for the chosen of the two and -1 for the rejected. margin = beta *
     (log(pi / ref) of the chosen - log(pi / ref) of the rejected), a response's log being the sum over its tokens.
+    Raises ValueError where two rows are not one chosen and one rejected: the batch was not packed in pairs.
     """
+    if len(signs) % 2 or signs.view(-1, 2).sum(-1).any():
+        raise ValueError("rows are not pairs of a chosen and a rejected response")
     log_ratios = ((logprobs - ref_logprobs) * mask).sum(-1)
     margins = beta * (signs * log_ratios).view(-1, 2).sum(-1)
     return -torch.nn.functional.logsigmoid(margins), margins.detach()

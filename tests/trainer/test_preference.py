@@ -121,6 +121,15 @@ def test_the_loss_is_the_usual_formula_whichever_of_a_pair_comes_first() -> None
         assert loss.item() == pytest.approx(-math.log(1 / (1 + math.exp(-0.1 * logits.item()))), abs=1e-12)
 
 
+def test_rows_that_are_no_pairs_are_refused() -> None:
+    rows = torch.zeros(4, 3)
+    for signs in ([1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, 1.0]):
+        with pytest.raises(ValueError, match="not pairs"):
+            preference_terms(rows, rows, torch.tensor(signs), torch.ones(4, 3), beta=0.1)
+    with pytest.raises(ValueError, match="not pairs"):
+        preference_terms(rows[:3], rows[:3], torch.tensor([1.0, -1.0, 1.0]), torch.ones(3, 3), beta=0.1)
+
+
 # --- updates ----------------------------------------------------------------------------------------------------------
 
 

@@ -102,12 +102,9 @@ class Passes:
         policy_loss, kl_loss, entropy = ((weight * term).sum() for term in (terms.policy, terms.kl, entropies))
         pair_sums: dict[str, Tensor] = {}
         if algorithm.dpo_beta is not None:
-            assert all(b == a + 1 and a % 2 == 0 for a, b in zip(rows[::2], rows[1::2], strict=True)), (
-                "a pair was parted"
-            )
             losses, margins = preference_terms(logprobs, references, advantages, mask, algorithm.dpo_beta)
-            policy_loss = (weight[:, 0].view(-1, 2).sum(1) * losses).sum()  # of both its responses: together 1 / pairs
-            pair_sums = {"margin": margins.sum(), "won": (margins > 0).sum(), "pairs": torch.tensor(len(margins))}
+            policy_loss = (weight[:, 0].view(-1, 2).sum(1) * losses).sum()  # a pair weighs 1 / pairs, as its two do
+            pair_sums = {"margin": margins.sum(), "won": (margins > 0).sum(), "pairs": torch.ones_like(margins).sum()}
         loss = policy_loss + algorithm.kl_loss_coef * kl_loss - algorithm.entropy_coeff * entropy
         return loss, {
             "policy": policy_loss.detach(),
