@@ -14,6 +14,7 @@ import pandas as pd
 
 from analysis.points import Points
 from trainer import keys
+from trainer.config import defaults
 
 _MISSING = ("", "null", "None")  # how a parameter that is not set reads in MLflow
 TEXT = (
@@ -58,7 +59,8 @@ def run_table(found: Sequence[StoredRun]) -> tuple[pd.DataFrame, tuple[str, ...]
     axes = tuple(dict.fromkeys(name for values in axes_of.values() for name in values))
     rows = pd.DataFrame([_run_row(run, axes_of[run.run_id]) for run in found])
     names = sorted({name for run in found for name in run.params} - set(rows.columns))
-    params = {name: _parse([run.params.get(name) for run in found]) for name in names}
+    default = defaults()  # of a key that came into the schema after a run was made
+    params = {name: _parse([run.params.get(name, _written(default.get(name))) for run in found]) for name in names}
     table = pd.concat([rows, pd.DataFrame(params, index=rows.index)], axis=1)
     table["started"] = pd.to_datetime(table["started"], unit="ms", utc=True).astype("datetime64[ms, UTC]")
     table = table.astype(dict.fromkeys(TEXT, "string"))
@@ -118,6 +120,10 @@ def _run_row(run: StoredRun, axes: Mapping[str, Any]) -> dict[str, Any]:
 def point_name(variant: str, axes: Mapping[str, Any]) -> str:
     """``grpo, n=8``: the variant, then every axis by the last part of its dotted name."""
     return ", ".join([variant, *(f"{name.rsplit('.', 1)[-1]}={value}" for name, value in axes.items())])
+
+
+def _written(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _parse(written: Sequence[str | None]) -> Any:

@@ -19,7 +19,7 @@ from pandas.api.types import union_categoricals
 from analysis.frames import metric_table, point_name
 from analysis.points import Points
 from analysis.runs import Runs
-from trainer.config import ConfigError
+from trainer.config import ConfigError, defaults
 
 BASE_SEED = "model.base_seed"
 _NAMING = ("run_id", "trial_id", "sweep", "state", "finish_reason", "started", "git_commit", "git_dirty", "code_hash")
@@ -39,6 +39,7 @@ def pool(sources: Sequence[Runs]) -> Runs:
         return sources[0]
     sources = [_bases_as_replicates(source) for source in sources]
     _check_scales(sources)
+    sources = _with_keys_of_all(sources)
     axes = tuple(dict.fromkeys(axis for source in sources for axis in source.axes))
     sources = [_on_axes(source, axes, sources) for source in sources]
     kept = _first_of_each_trial(sources)
@@ -87,6 +88,17 @@ def _check_scales(sources: Sequence[Runs]) -> None:
     if len(set(scale_of.values())) > 1:
         told = ", ".join(f"{sweep} is {scale or 'of no recorded scale'}" for sweep, scale in scale_of.items())
         raise ConfigError(f"sweeps of different scales cannot be pooled ({told}): give sweeps of one scale")
+
+
+def _with_keys_of_all(sources: Sequence[Runs]) -> list[Runs]:
+    """Runs made before a key came into the schema have its default."""
+    default = defaults()
+    known = {name for source in sources for name in source.runs.columns} & default.keys()
+    later = [sorted(known - set(source.runs.columns)) for source in sources]
+    return [
+        replace(source, runs=source.runs.assign(**{name: default[name] for name in names})) if names else source
+        for source, names in zip(sources, later, strict=True)
+    ]
 
 
 def _on_axes(source: Runs, axes: tuple[str, ...], sources: Sequence[Runs]) -> Runs:

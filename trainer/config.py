@@ -7,7 +7,7 @@ text is one line fit to print.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -313,3 +313,18 @@ class RunConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+
+
+def defaults() -> dict[str, Any]:
+    """The schema's value of each dotted key: that of every run whose code did not have the key yet."""
+    return _flat(RunConfig(), "")
+
+
+def _flat(section: Any, prefix: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in vars(section).items():
+        if is_dataclass(value):
+            found |= _flat(value, f"{prefix}{key}.")
+        elif not isinstance(value, dict):  # keys of a free-form dictionary are the user's
+            found[prefix + key] = str(value) if isinstance(value, StrEnum) else value
+    return found

@@ -137,3 +137,12 @@ def test_a_setting_that_is_unset_in_one_sweep_stays_a_number() -> None:
 def test_one_sweep_alone_is_left_as_it_is() -> None:
     alone = sweep("a", trials("grpo", range(1)))
     assert pool([alone]) is alone
+
+
+def test_runs_made_before_a_key_was_in_the_schema_have_its_default() -> None:
+    older = sweep("a", trials("grpo", range(2)))
+    newer = sweep("b", trials("ppo", range(2), **{"algorithm.objective": "dpo", "algorithm.unheard_of": 1}))
+    table = pool([older, newer]).runs.set_index("variant")
+    assert table.loc["grpo", "algorithm.objective"].tolist() == ["surrogate"] * 2
+    assert table.loc["ppo", "algorithm.objective"].tolist() == ["dpo"] * 2
+    assert table.loc["grpo", "algorithm.unheard_of"].isna().all()
