@@ -39,6 +39,7 @@ MANIFEST = "manifest.json"
 PACKAGES = ("minrl", "mlflow", "numpy", "pandas", "pyarrow")
 _LEVEL = 19  # of zstd: an archive is written once
 _AXES = "axes"  # column of runs.parquet: a JSON object, because an axis may mix numbers and words
+_ENTRY = {"name", "runs", "metrics", "axes", "plan", "environments"}  # of a sweep in the manifest: what is read
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
 _BROKEN = (zipfile.BadZipFile, zlib.error, pa.ArrowException, KeyError, TypeError, ValueError, OSError, EOFError)
 
@@ -200,10 +201,13 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
         form = int(manifest["format"])
+        sweeps, members = manifest.get("sweeps"), manifest.get("members")
     except _BROKEN as error:
         raise ConfigError(f"{path} is not an archive of runs: it has no {MANIFEST} that can be read") from error
     if form > FORMAT:
         raise ConfigError(f"{path} has format {form}, newer than {FORMAT}: update minrl to read it")
+    if not (isinstance(members, dict) and isinstance(sweeps, list) and all(set(entry) >= _ENTRY for entry in sweeps)):
+        raise ConfigError(f"{path} is damaged: its {MANIFEST} is not whole; get the archive again")
     return manifest
 
 

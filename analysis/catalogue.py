@@ -97,9 +97,9 @@ class Claim:
     beside: tuple[Comparison, ...] = ()
 
     @property
-    def sweep_files(self) -> str:
-        """Where the runs that the claim needs come from."""
-        return " and ".join(f"specs/{sweep}.yaml" for sweep in self.sweeps)
+    def sweep_commands(self) -> str:
+        """What makes the runs that the claim needs."""
+        return " and ".join(f"`minrl sweep {sweep}`" for sweep in self.sweeps)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ class Finding:
 
     low, high: the 95% paired-t interval of `effect`, whatever the test. `p` and `p_opposite` are one-sided and not
     corrected; `sign_flip` is p by the exact sign-flip test. `margin` is the smallest that an equivalence would have
-    passed at 5%. `status` is that of this test alone, uncorrected. `seeds_needed` is None where no number would do.
+    passed at 5%. `status` is that of this test alone, uncorrected. `seeds_needed` is None where 10,000 would not do,
+    and for one unit, which has no spread: `sd` is NaN.
     """
 
     comparison: Comparison
@@ -72,7 +73,7 @@ class Verdict:
     """A claim judged. p values of a claim that was not tested are NaN.
 
     `seeds_needed` are those for power 0.8 at the level that Holm leaves to the claim: to support it where the effects
-    point its way (`needed_to` is "support"), else to contradict it; None where no number of seeds would do.
+    point its way (`needed_to` is "support"), else to contradict it; None as in `Finding`.
     `without_carrying` is the verdict with accuracy 0 after a stop, where it differs: then the claim depends on diverged
     runs. `diverged` tells for each role how many of its runs diverged, of how many.
     """
@@ -184,6 +185,7 @@ def _finding(test: Comparison, pairs: Differences) -> Finding:
     if not len(pairs.values):
         return Finding(test, pairs, Status.not_tested)
     t, found = paired_t(pairs.values), evidence(test, pairs.values)
+    sd = as_float(t.sd) if t.n > 1 else float("nan")
     return Finding(
         test,
         pairs,
@@ -191,12 +193,12 @@ def _finding(test: Comparison, pairs: Differences) -> Finding:
         effect=as_float(t.mean),
         low=as_float(t.low),
         high=as_float(t.high),
-        sd=as_float(t.sd),
+        sd=sd,
         p=as_float(found.p),
         p_opposite=as_float(found.p_opposite),
         sign_flip=_sign_flip(test, pairs),
         margin=as_float(smallest_margin(pairs.values)) if test.test is Kind.equivalence else None,
-        seeds_needed=_support_seeds(test, as_float(t.mean), as_float(t.sd), ALPHA, POWER),
+        seeds_needed=_support_seeds(test, as_float(t.mean), sd, ALPHA, POWER),
     )
 
 

@@ -40,7 +40,10 @@ def claims_command(
     from analysis.completeness import incomplete
     from analysis.endpoints import KEY_PATTERNS
     from analysis.source import open_sources
+    from trainer.config import ConfigError
 
+    if out is not None and out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file: give a folder to write to")
     with reading_progress() as progress:
         found = open_sources(sweeps, runs_dir, tracking_uri, KEY_PATTERNS, progress)
     verdicts = judge(found, accept=accept_differences)

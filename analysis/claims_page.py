@@ -9,7 +9,7 @@ from html import escape
 from analysis.catalogue import Kind
 from analysis.claims import Finding, Verdict
 from analysis.decision import Status
-from analysis.sentences import interval, margin, number, p_value, sentence, units
+from analysis.sentences import interval, margin, needed, number, p_of_verdict, p_value, sentence, units
 
 PAGE_STYLE = """
 body { font: 15px/1.45 Helvetica, Arial, "Liberation Sans", sans-serif; color: #222; max-width: 66em;
@@ -71,26 +71,21 @@ PROTOCOL = (
     "A unit is one seed on one base model; effects are mean paired differences with 95% paired-t intervals. Tests are "
     "one-sided at 5%, corrected by Holm inside each question; a claim of several tests holds if all of them reject. "
     "Equivalence is two one-sided tests with the margin fixed in the claims file. Supported: the claim's test rejects. "
-    "Contradicted: the test of the opposite does. Underpowered: neither. Seeds needed: for power 0.8 at the corrected "
-    "level, were effects and spreads as found here."
+    "Contradicted: the test of the opposite does. Underpowered: neither; seeds needed are those for power 0.8 at the "
+    "corrected level, were effects and spreads as found here. p (Holm) is that of the claim or of its opposite, "
+    "whichever is smaller."
 )
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
     rows = [
         f"<tr><td class=n>{v.claim.id}</td><td><a href='#claim-{v.claim.id}'>{escape(v.claim.statement)}</a></td>"
-        f"<td>{_badge(v.status)}</td><td class=n>{v.deciding.n or '-'}</td>"
-        f"<td class=n>{p_value(v.p_holm)}</td><td class=n>{_needed(v)}</td></tr>"
+        f"<td>{_badge(v.status)}</td><td class=n>{'-' if v.status is Status.not_tested else v.deciding.n}</td>"
+        f"<td class=n>{p_value(p_of_verdict(v))}</td><td class=n>{needed(v, ' to contradict')}</td></tr>"
         for v in verdicts
     ]
     head = "<tr><th class=n>#<th>claim<th>verdict<th class=n>n<th class=n>p (Holm)<th class=n>seeds needed</tr>"
     return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
-
-
-def _needed(verdict: Verdict) -> str:
-    if verdict.seeds_needed is None:
-        return "-"
-    return f"{verdict.seeds_needed} to {verdict.needed_to}"
 
 
 def _badge(status: Status) -> str:

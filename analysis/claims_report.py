@@ -21,7 +21,7 @@ from analysis.claims_markdown import markdown
 from analysis.claims_page import page
 from analysis.decision import Status
 from analysis.export import write_atomically
-from analysis.sentences import interval, number, p_value, sentence
+from analysis.sentences import interval, needed, number, p_of_verdict, p_value, sentence
 
 WIDE = 120  # columns of a terminal from which p-values fit
 COLOURS = {
@@ -32,8 +32,9 @@ COLOURS = {
 }
 MARKS = {Status.supported: "\N{CHECK MARK}", Status.contradicted: "\N{BALLOT X}", Status.underpowered: "?"}
 NOTE = (
-    "Verdicts at 5% after Holm inside each question; needed: seeds for power 0.8 to support or, (no), to contradict. "
-    "effect: mean paired difference with its 95% paired-t interval; n: seeds, counted on each base. "
+    "Verdicts at 5% after Holm inside each question; needed, where underpowered: seeds for power 0.8 to support or, "
+    "(no), to contradict; Holm: the smaller p of claim and opposite. "
+    "effect: mean paired difference with its 95% paired-t interval; n: seeds, counted on each base, as if independent. "
     f"{' '.join(MARKS.values())}: this test alone, uncorrected, holds, its opposite holds, neither."
 )
 
@@ -59,13 +60,12 @@ def _rows(verdict: Verdict, wide: bool) -> list[list[Text | Padding | str]]:
     head: list[Text | Padding | str] = [str(claim.id), Text(claim.statement, style="bold")]
     head.append(Text(verdict.status, style=COLOURS[verdict.status]))
     if tested:
-        opposite = verdict.status is Status.contradicted
-        holm = p_value(verdict.p_opposite_holm if opposite else verdict.p_holm)
-        head += ["", "", "", *(("", holm) if wide else ()), needed(verdict)]
+        holm = p_value(p_of_verdict(verdict))
+        head += ["", "", "", *(("", holm) if wide else ()), needed(verdict, " (no)")]
     rows = [head, *(_test_row(finding, wide) for finding in verdict.findings if finding.n)]
     rows += [_test_row(finding, wide) for finding in verdict.beside if finding.comparison.picture and finding.n]
     if not tested:
-        rows.append(["", _hanging(f"{'; '.join(verdict.missing)}: run {claim.sweep_files}")])
+        rows.append(["", _hanging(f"{'; '.join(verdict.missing)}: run {claim.sweep_commands}")])
     return rows + [["", _hanging(note, "magenta")] for note in notes(verdict)]
 
 
@@ -87,13 +87,6 @@ def _hanging(words: str, style: str = "dim") -> Padding:
 
 def _compared(comparison: Comparison) -> str:
     return comparison.words.removesuffix(comparison.wanted).strip()
-
-
-def needed(verdict: Verdict) -> str:
-    """Seeds needed: with a cross where they would contradict; a dash where no number would do."""
-    if verdict.seeds_needed is None:
-        return "-"
-    return f"{verdict.seeds_needed}" + ("" if verdict.needed_to == "support" else " (no)")
 
 
 def notes(verdict: Verdict) -> list[str]:

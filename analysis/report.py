@@ -61,7 +61,7 @@ def make_report(given: Sequence[str], sources: Sequence[Runs], accept_difference
         pooled,
         _standings(sources),
         tuple(line for runs in sources if (line := incomplete(runs))),
-        tuple(judge(sources)),
+        tuple(judge(sources, accept=accept_differences)),
         final_table(pooled) if held_out_keys(pooled) else pd.DataFrame(),
         drawings,
         left_out,

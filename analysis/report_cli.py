@@ -14,7 +14,7 @@ def report_command(
     sweeps: Sweeps,
     out: Annotated[
         Path | None,
-        typer.Option(help="The file to write; by default report.html beside the figures.", show_default=False),
+        typer.Option(help="The file to write; by default in reports/ of the runs folder.", show_default=False),
     ] = None,
     accept_differences: Annotated[
         bool,
@@ -40,10 +40,12 @@ def report_command(
     from analysis.source import open_sources
     from trainer.config import ConfigError
 
-    with reading_progress() as progress:
-        sources = open_sources(sweeps, runs_dir, tracking_uri, progress=progress, environments=True)
     if out is not None and not out.parent.is_dir():
         raise ConfigError(f"no folder {out.parent}: create it, or write elsewhere")
+    if out is not None and out.is_dir():
+        raise ConfigError(f"{out} is a folder: give the file to write, e.g. {out / 'report.html'}")
+    with reading_progress() as progress:
+        sources = open_sources(sweeps, runs_dir, tracking_uri, progress=progress, environments=True)
     report = make_report(sweeps, sources, accept_differences)
     path = out or runs_dir / "reports" / f"{'+'.join(runs.sweep for runs in sources)}.html"
     path.parent.mkdir(parents=True, exist_ok=True)

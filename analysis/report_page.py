@@ -12,7 +12,7 @@ from analysis.claims_page import PAGE_STYLE, PROTOCOL, STYLE, count_verdicts, su
 from analysis.figures.canvas import Drawing
 from analysis.pool import bases
 from analysis.report import Report, command, sweep_file
-from analysis.table1 import with_interval
+from analysis.table1 import what_is_shown, with_interval
 
 OWN_STYLE = """
 body { max-width: 1100px; }
@@ -78,7 +78,7 @@ def _origin(report: Report) -> str:
 
 def _summary(report: Report) -> str:
     lines = [f"<p>Of the paper's {len(report.verdicts)} claims: {count_verdicts(report.verdicts)}.</p>"]
-    if (table := report.results) is not None and len(table):
+    if len(table := report.results):
         head = [
             f"{name.replace('_', ' ')}, average@{k}"
             for name, k in dict.fromkeys(zip(table["set"], table["k"], strict=True))
@@ -87,8 +87,8 @@ def _summary(report: Report) -> str:
             [str(method), *(with_interval(row) for row in part.to_dict("records")), str(part["runs"].max())]
             for method, part in table.groupby("method", sort=False)
         ]
-        lines.append(_table(["method", *head, "runs"], rows))
-        lines.append("<p class=faint>Held-out accuracy at the end: mean over runs ± half of the 95% t interval.</p>")
+        lines.append(f"<div class=wide>{_table(['method', *head, 'runs'], rows)}</div>")
+        lines.append(f"<p class=faint>Held-out accuracy at the end: {what_is_shown(table)}.</p>")
     return "".join(lines)
 
 

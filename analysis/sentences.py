@@ -8,6 +8,7 @@ from analysis.catalogue import Kind
 from analysis.claims import Finding, Verdict
 from analysis.decision import Status
 from analysis.endpoints import STEPS
+from analysis.stats import MOST_SEEDS
 
 LEAD = {
     Status.supported: "Holds: ",
@@ -19,12 +20,14 @@ LEAD = {
 def sentence(verdict: Verdict) -> str:
     """What the runs say about the claim, with the test that decides and everything that a reader must know of it."""
     if verdict.status is Status.not_tested:
-        return f"Not tested: {'; '.join(verdict.missing)}. {verdict.claim.sweep_files} would test it."
+        return f"Not tested: {'; '.join(verdict.missing)}. {verdict.claim.sweep_commands} would test it."
     deciding, several = verdict.deciding, len(verdict.findings) > 1
     which = ""
     if several:
         which = "the clearest failure is that " if verdict.status is Status.contradicted else "at its weakest, "
     parts = [f"{LEAD[verdict.status]}{which}{fact(deciding)}{_seeds(verdict)}."]
+    if _one_seed(verdict):
+        parts.append("One seed tells no spread: run more.")
     if verdict.bases_disagree:
         parts.append("The base models disagree in sign.")
     if verdict.without_carrying is not None:
@@ -39,7 +42,8 @@ def fact(finding: Finding) -> str:
     comparison = finding.comparison
     at = "".join(f" at {key.rsplit('.', 1)[-1]} = {value}" for key, value in comparison.at.items())
     words = f"{comparison.measured.words}{at}"
-    size = f"{number(finding.effect, finding, signed=True)} ({interval(finding)}; {units(finding)})"
+    spread = f"{interval(finding)}; " if finding.n > 1 else ""
+    size = f"{number(finding.effect, finding, signed=True)} ({spread}{units(finding)})"
     if comparison.test is Kind.description:
         return f"{comparison.pair}: {words} {number(finding.effect, finding)} ({units(finding)})"
     if comparison.name is not None:
@@ -59,8 +63,27 @@ def _seeds(verdict: Verdict) -> str:
     if verdict.status is not Status.underpowered:
         return ""
     if verdict.seeds_needed is None:
-        return "; with effects like these no number of seeds would decide"
+        return "" if _one_seed(verdict) else f"; with effects like these {MOST_SEEDS:,} seeds would not decide"
     return f"; about {verdict.seeds_needed} would do to {verdict.needed_to} it, if the effects stay as they are"
+
+
+def _one_seed(verdict: Verdict) -> bool:
+    return any(finding.n == 1 for finding in verdict.findings)
+
+
+def p_of_verdict(verdict: Verdict) -> float:
+    """p after Holm of the claim or of its opposite, whichever is smaller: the one that decides, or is nearer to it."""
+    return min(verdict.p_holm, verdict.p_opposite_holm)
+
+
+def needed(verdict: Verdict, to_contradict: str) -> str:
+    """Seeds that would decide an underpowered claim, with `to_contradict` behind those that would contradict it.
+
+    A dash where 10,000 would not do, where a test has one unit, and where the verdict stands.
+    """
+    if verdict.status is not Status.underpowered or verdict.seeds_needed is None:
+        return "-"
+    return f"{verdict.seeds_needed}" + ("" if verdict.needed_to == "support" else to_contradict)
 
 
 def units(finding: Finding) -> str:
@@ -76,13 +99,14 @@ def number(value: float, finding: Finding, signed: bool = False) -> str:
         return "-"
     measured = finding.comparison.measured
     digits = 1 if measured.unit == STEPS else 4
-    text = f"{abs(value):.{digits}f}" if math.isfinite(value) else "∞"
+    text = f"{abs(value):.{digits}f}"
     sign = "\N{MINUS SIGN}" if value < 0 else "+" if signed else ""
     return f"{sign}{text}"
 
 
 def interval(finding: Finding) -> str:
-    return f"{number(finding.low, finding)} to {number(finding.high, finding)}"
+    """A dash for one unit, which has none."""
+    return f"{number(finding.low, finding)} to {number(finding.high, finding)}" if finding.n > 1 else "-"
 
 
 def margin(finding: Finding) -> str:
@@ -95,4 +119,4 @@ def margin(finding: Finding) -> str:
 def p_value(p: float) -> str:
     if math.isnan(p):
         return "-"
-    return "<0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.01 else f"{p:.2f}"
+    return "<0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"

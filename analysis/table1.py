@@ -62,7 +62,7 @@ def final_markdown(runs: Runs, paper: bool = True) -> str:
     for method, part in table.groupby("method", sort=False):
         cells = part.set_index("set").to_dict("index")
         lines.append(_row([str(method), *(with_interval(cells[name]) for name in sets), str(part["runs"].max())]))
-    lines += ["", "Share correct: mean over runs ± half of the 95% t interval. Base: before the first step."]
+    lines += ["", f"Share correct: {what_is_shown(table)}. Base: before the first step."]
     if len(bases(runs)) > 1:
         lines.append("Runs of several base models are pooled, so the intervals hold the spread between bases as well.")
     return "\n".join(lines) + "\n" + (f"\n{paper_markdown()}" if paper else "")
@@ -75,6 +75,11 @@ def paper_markdown() -> str:
     for row in table_1().to_dict("records"):
         lines.append(_row([row["model"], row["method"], *(f"{row[name]:.3f}" for name in TABLE_1_SETS)]))
     return "\n".join(lines) + "\n"
+
+
+def what_is_shown(table: pd.DataFrame) -> str:
+    """The words for the cells of `final_table`: one run has no interval."""
+    return "mean over runs ± half of the 95% t interval" if table["runs"].max() > 1 else "one run, so no interval"
 
 
 def with_interval(row: Mapping[Hashable, Any]) -> str:

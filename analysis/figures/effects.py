@@ -31,8 +31,8 @@ def effects(runs: Runs) -> Drawing:
     outcomes = list(_outcomes(runs))
     found = looks(runs.points)
     notes = [
-        "Differences of runs with the same base model, seed and values of the axes (the thin marks), their mean and "
-        "its 95% paired-t interval, not corrected for the number of comparisons; in brackets the number of pairs",
+        f"Differences of runs with the same base model, seed and values of the axes{_shown(table)}; in brackets the "
+        "number of pairs",
         "Late: mean over the last quarter of the steps; final: last evaluation; all over sampled responses, before any "
         "filter",
     ]
@@ -82,6 +82,13 @@ def effect_table(runs: Runs) -> tuple[pd.DataFrame, pd.DataFrame]:
     }
     single = pd.DataFrame(pairs, columns=["outcome", *row, "point", "value"])  # without a pair, columns all the same
     return _labelled(table, label), _labelled(single, label)
+
+
+def _shown(table: pd.DataFrame) -> str:
+    """What the dots and lines are; one pair has no interval."""
+    if table["n"].max() < 2:
+        return ", one pair each, so without an interval"
+    return " (the thin marks), their mean and its 95% paired-t interval, not corrected for the number of comparisons"
 
 
 def _labelled(table: pd.DataFrame, label: Mapping[tuple[str, str, str], str]) -> pd.DataFrame:

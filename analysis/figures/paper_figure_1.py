@@ -34,7 +34,9 @@ def paper_figure_1(runs: Runs, x: XAxis, paper: bool = True) -> Drawing:
     drawn, panel = drawn_looks(runs), held_out(runs)
     assert panel is not None  # figures are drawn only where their needs are met
     titles = [panel.title, "Last evaluation", *(["Paper, table 1: average of three sets"] if paper else [])]
-    notes = ["Right: the last evaluation, a mark a run, mean and half width of the 95% t interval over runs"]
+    notes = ["Right: the last evaluation, a mark a run"]
+    if runs.runs["point"].duplicated().any():
+        notes[0] += ", mean and half width of the 95% t interval over runs"
     if paper:
         notes.append(f"Paper: table 1 of {ARXIV}, average@16, one run a method, {SHORT[LLAMA]} and {SHORT[QWEN]}")
     grid: dict[str, Any] = {"specs": [[{"rowspan": 2}, {}], [None, {}]] if paper else [[{}, {}]]}

@@ -26,8 +26,10 @@ def pass_at_k(runs: Runs) -> Drawing:
     drawn = drawn_looks(runs)
     sets = pass_keys(runs)
     data = pd.concat([_points(runs, name, by_k) for name, by_k in sets.items()], ignore_index=True)
+    several = data["seeds"].max() > 1
+    shown = "Mean over runs of the last evaluation, 95% t interval" if several else "Last evaluation of one run"
     notes = [
-        "Mean over runs of the last evaluation, 95% t interval; dotted: the base model, before training",
+        f"{shown}; dotted: the base model, before training",
         "pass@1 is average@k, its unbiased estimate; variants stand side by side around each k",
     ]
     titles = [{keys.VAL_ALL: "All held-out problems"}.get(name, name.replace("_", " ").capitalize()) for name in sets]

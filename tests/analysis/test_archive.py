@@ -171,6 +171,12 @@ def test_what_is_no_archive_is_refused(archive: Path, tmp_path: Path) -> None:
     assert "is not an archive" in refusal(archive)
 
 
+@pytest.mark.parametrize("lost", [{"sweeps": None}, {"members": None}, {"sweeps": [{"name": "pair"}]}])
+def test_a_manifest_that_is_not_whole_is_named(archive: Path, lost: dict[str, Any]) -> None:
+    with_manifest(archive, **lost)
+    assert "toy.zip is damaged: its manifest.json is not whole" in refusal(archive)
+
+
 def test_a_newer_format_asks_for_a_newer_program(archive: Path) -> None:
     with_manifest(archive, format=2)
     assert "toy.zip has format 2, newer than 1: update minrl to read it" in refusal(archive)

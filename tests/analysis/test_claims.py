@@ -16,6 +16,7 @@ from analysis.catalogue import Claim, load_claims
 from analysis.claims import Verdict, judge
 from analysis.decision import Status, decide
 from analysis.runs import Runs
+from analysis.sentences import interval, needed, p_of_verdict, p_value, sentence
 from analysis.stats import holm
 from sweeps.spec import SPECS_DIR, load_spec, shipped_specs
 from trainer import keys
@@ -115,10 +116,10 @@ def test_missing_runs_are_named_with_the_sweep_file_that_brings_them(planted: Pl
     assert found[14].missing == (
         "no finished run of reinforce_rej_std, reinforce_rej at rollout.n = 8 and at rollout.n = 16",
     )
-    assert found[14].claim.sweep_files == "specs/normalization.yaml"
+    assert found[14].claim.sweep_commands == "`minrl sweep normalization`"
     assert found[14].findings[0].n == 10
     assert found[1].missing == ("no finished run of raft, ppo, dpo",)
-    assert found[17].claim.sweep_files == "specs/families.yaml"
+    assert "no finished run of raft, ppo, dpo. `minrl sweep table1` would test it." in sentence(found[1])
 
 
 @pytest.mark.parametrize("claim", load_claims().claims, ids=lambda claim: str(claim.id))
@@ -170,6 +171,20 @@ def test_one_seed_is_underpowered_and_nothing_is_undefined(planted: Planted) -> 
     assert tested
     assert {verdict.status for verdict in tested} == {Status.underpowered}
     assert all(verdict.p == verdict.p_holm == 1 for verdict in tested)
+    for verdict in tested:  # what takes a spread to be known is not told
+        assert verdict.seeds_needed is None
+        assert all(math.isnan(finding.sd) and interval(finding) == "-" for finding in verdict.findings)
+        assert sentence(verdict).endswith("One seed tells no spread: run more.")
+        assert needed(verdict, "") == "-"
+
+
+def test_a_verdict_that_stands_needs_no_seeds_and_shows_the_p_that_decided(planted: Planted) -> None:
+    found = judged(planted(POSITIVE))
+    supported, contradicted = found[2], found[6]
+    assert statuses(found, [2, 6]) == ["supported", "contradicted"]
+    assert needed(supported, "") == needed(contradicted, "") == "-"
+    assert (p_of_verdict(supported), p_of_verdict(contradicted)) == (supported.p_holm, contradicted.p_opposite_holm)
+    assert [p_value(p) for p in (0.00001, 0.0061, 0.0457, 0.454)] == ["<0.0001", "0.0061", "0.046", "0.45"]
 
 
 def test_equal_runs_are_equivalent_and_nothing_else(planted: Planted) -> None:

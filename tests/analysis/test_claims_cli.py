@@ -58,6 +58,12 @@ def test_wrong_input_writes_nothing(store: Store, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_in_the_place_of_the_folder_is_refused(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    done = claims(store, "pair", "--out", str(tmp_path / "out"))
+    assert "is a file: give a folder to write to" in str(done.exception)
+
+
 def world(planted: Planted) -> list[Any]:
     variants = {"raft": {SCORE: -0.03}, "raftpp": {}, "grpo": {}, "reinforce": {}}
     return judge([planted(variants, range(5), stopped={("grpo", 0): 12})])

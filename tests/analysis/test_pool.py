@@ -99,8 +99,13 @@ def test_an_axis_that_one_sweep_lacks_is_read_from_its_configuration() -> None:
     assert both.axes == ("rollout.n",)
     assert both.points[:2] == ("grpo, n=4.0", "grpo, n=8")
     assert set(both.metrics["point"]) == set(both.points)
-    with pytest.raises(ConfigError, match=r"sweep 'plain' does not record its rollout\.n"):
-        pool([sizes, sweep("plain", trials("grpo", range(1)))])
+    assert pool([sizes, sweep("older", trials("grpo", range(1)))]).points[:2] == both.points[:2]  # the schema's default
+
+
+def test_an_axis_that_a_sweep_neither_has_nor_records_is_refused() -> None:
+    own = sweep("own", trials("grpo", range(1), **{"task.params.size": 8}), ("task.params.size",))
+    with pytest.raises(ConfigError, match=r"sweep 'plain' does not record its task\.params\.size"):
+        pool([own, sweep("plain", trials("grpo", range(1)))])
 
 
 def test_an_axis_keeps_the_spelling_of_the_sweep_that_has_it() -> None:

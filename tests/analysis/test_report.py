@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import minrl
 from analysis.report import make_report, sweep_file
 from analysis.report_page import report_page
 from analysis.source import open_sources
+from trainer.config import ConfigError
 
 if TYPE_CHECKING:
     from tests.analysis.conftest import Store
@@ -40,6 +42,33 @@ def test_the_page_holds_all_parts_and_asks_nothing_of_a_network(
     assert not re.search(r"""<(script|link|img)[^>]*(src|href)=""", html)
     assert "minrl report pair" in html
     assert "id=figure-learning_curves" in html
+
+
+def test_one_run_a_variant_has_no_interval(store: Store) -> None:
+    runs = open_sources(["pair"], store.runs_dir, store.uri)[0]
+    first = runs.runs["seed"] == 0
+    of_first = runs.metrics[runs.metrics["seed"] == 0].reset_index(drop=True)
+    one = replace(runs, runs=runs.runs[first].reset_index(drop=True), metrics=of_first)
+    summaries = [report_page(make_report(["pair"], [each])).partition("id=Completeness")[0] for each in (runs, one)]
+    assert "mean over runs ± half of the 95% t interval" in summaries[0]
+    assert "one run, so no interval" in summaries[1]
+    assert "±" not in summaries[1].partition("<h1>")[2]
+
+
+def test_a_page_is_not_written_over_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "report", str(SHIPPED), "--out", str(tmp_path)) == 2
+    assert f"{tmp_path} is a folder: give the file to write" in capsys.readouterr().err
+
+
+def test_differences_are_accepted_by_the_claims_of_a_report_as_well(store: Store) -> None:
+    runs = open_sources(["pair"], store.runs_dir, store.uri)[0]
+    rates = [1e-3 if variant == "grpo" else 2e-3 for variant in runs.runs["variant"]]
+    differing = replace(runs, runs=runs.runs.assign(**{"optim.lr": rates}))
+    with pytest.raises(ConfigError, match=r"optim\.lr"):
+        make_report(["pair"], [differing])
+    assert make_report(["pair"], [differing], accept_differences=True).verdicts
 
 
 def test_settings_are_split_into_what_differs_and_what_all_share(store: Store) -> None:
