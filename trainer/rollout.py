@@ -24,7 +24,8 @@ class Problem:
     """One question with its reference answer.
 
     `split_set` names the evaluation set that the problem belongs to ("within_reach", "math500"); `difficulty` is the
-    level inside it, free text that reports group by.
+    level inside it, free text that reports group by. A `chat` problem is a message that only a model's chat template
+    can frame, after the `system` text where there is one; any other goes without a template where the model has none.
     """
 
     id: str
@@ -32,6 +33,8 @@ class Problem:
     answer: str
     split_set: str
     difficulty: str
+    system: str | None = None
+    chat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
