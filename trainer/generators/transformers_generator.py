@@ -48,6 +48,9 @@ class TransformersGenerator:
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Nothing to do: generator and engine share one module."""
 
+    def close(self) -> None:
+        """Nothing to do."""
+
     @torch.no_grad()
     def _generate(self, prompts: Sequence[tuple[int, ...]], n: int, seed: int) -> Iterator[list[int]]:
         """New tokens of n responses to each prompt, padding included."""
