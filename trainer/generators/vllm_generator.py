@@ -1,14 +1,11 @@
 """Sampling by vLLM in the trial's own process: the weights are handed over in memory after every update.
 
-One source for the CUDA and the CPU build, vLLM 0.26 to 0.30. On a CPU nothing is compiled: it would take a minute and a
-C++ compiler, for models that answer in seconds. The GPU path and sleep mode have not been run on a GPU yet.
+One source for the CUDA and the CPU build, vLLM 0.26 to 0.30. The GPU path and sleep mode have not been run on a GPU.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +14,7 @@ from torch import Tensor
 from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
 
 from trainer.config import ConfigError, RolloutConfig
+from trainer.generators.own_process import OwnProcess
 from trainer.prompts import encode_prompt
 from trainer.rollout import Problem, Rollout
 from trainer.seeds import derive
@@ -24,13 +22,6 @@ from trainer.seeds import derive
 if TYPE_CHECKING:
     from vllm import SamplingParams
 
-ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: weights by reference, and the same schedule every time
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # several trials share a machine: pinned, all would sit on the same cores
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-}
-RESTORED = ("LD_PRELOAD", "LOCAL_WORLD_SIZE")
 SLEEPING = ("weights", "kv_cache")  # what sleep takes off the device, by the names that wake_up knows
 
 
@@ -52,7 +43,8 @@ class VllmGenerator:
     ) -> None:
         self._tokenizer = tokenizer
         self._config = config
-        self._on_cpu = device.type == "cpu"
+        on_cpu = device.type == "cpu"
+        self._guest = OwnProcess(on_cpu)
         self._asleep: set[str] = set()
         shape = AutoConfig.from_pretrained(base)
         length = min(config.max_prompt_length + config.max_response_length, shape.max_position_embeddings)
@@ -62,7 +54,7 @@ class VllmGenerator:
                 f"rollout.max_response_length={config.max_response_length} leaves no room for a prompt in the "
                 f"{shape.max_position_embeddings} positions of {base}: set it lower"
             )
-        if self._on_cpu and config.sleep:
+        if on_cpu and config.sleep:
             raise ConfigError("rollout.sleep=true frees GPU memory, and there is no GPU: set rollout.sleep=false")
         options: dict[str, Any] = {
             "model": str(base),
@@ -73,26 +65,26 @@ class VllmGenerator:
             "enable_sleep_mode": config.sleep,
             "use_tqdm_on_load": False,
         }
-        if self._on_cpu:
+        if on_cpu:
             tokens = max(config.max_tokens_in_flight, length) + 256  # the cache is handed out in blocks of 128
             options |= {"enforce_eager": True, "kv_cache_memory_bytes": tokens * _cache_bytes(shape, dtype)}
         else:
             options["gpu_memory_utilization"] = config.gpu_memory_utilization
-        with _process_kept_as_it_is(), self._no_compiler():
-            self._llm = _start(options, shape, self._on_cpu)
+        with self._guest():
+            self._llm = _start(options, shape, on_cpu)
 
     def sample(self, problems: Sequence[Problem], n: int, seed: int) -> list[list[Rollout]]:
-        self._wake(*SLEEPING)
-        # Also without new weights: what an earlier call has left would make a resumed run differ in the last bits.
-        self._llm.reset_prefix_cache()
         prompts = [self._encode(problem) for problem in problems]
         requests = [{"prompt_token_ids": list(prompt)} for prompt in prompts for _ in range(n)]
         params = [self._params(derive(seed, problem.id, i)) for problem in problems for i in range(n)]
-        with self._no_compiler():
+        with self._guest():
+            self._wake(*SLEEPING)
+            # Also without new weights: what an earlier call has left would make a resumed run differ in the last bits.
+            self._llm.reset_prefix_cache()
             outputs = iter(self._llm.generate(requests, params, use_tqdm=False))
-        if self._config.sleep:
-            self._llm.sleep(level=1)
-            self._asleep = set(SLEEPING)
+            if self._config.sleep:
+                self._llm.sleep(level=1)
+                self._asleep = set(SLEEPING)
         return [
             [self._rollout(problem, prompt, i, next(outputs).outputs[0]) for i in range(n)]
             for problem, prompt in zip(problems, prompts, strict=True)
@@ -103,20 +95,23 @@ class VllmGenerator:
 
         vLLM keeps a tied head apart while it reloads: left out, it would go on with the old one and say nothing.
         """
-        self._wake("weights")
-        # Without an iterator this very call would read the base from disk again, and say nothing either.
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
-        self._llm.reset_prefix_cache()
+        with self._guest():
+            self._wake("weights")
+            # Without an iterator this very call would read the base from disk again, and say nothing either.
+            taken = {"weights_iterator": self._guest.outside(weights)}
+            self._llm.collective_rpc("reload_weights", kwargs=taken)
+            self._llm.reset_prefix_cache()
 
     def close(self) -> None:
-        """Frees the engine's memory and ends torch.distributed in this process; a second call does nothing."""
+        """Frees the engine's memory; a second call does nothing."""
         if not hasattr(self, "_llm"):
             return
         from vllm.distributed import cleanup_dist_env_and_memory
 
-        self._llm.llm_engine.engine_core.shutdown()
-        del self._llm
-        cleanup_dist_env_and_memory()  # the shutdown of older versions leaves it
+        with self._guest():
+            self._llm.llm_engine.engine_core.shutdown()
+            del self._llm
+            cleanup_dist_env_and_memory()  # the shutdown of older versions leaves it
 
     def _params(self, seed: int) -> SamplingParams:
         from vllm import SamplingParams
@@ -160,14 +155,9 @@ class VllmGenerator:
                 self._llm.wake_up(tags=[part])
                 self._asleep.discard(part)
 
-    def _no_compiler(self) -> Any:
-        return torch.compiler.set_stance("force_eager") if self._on_cpu else nullcontext()
-
 
 def _start(options: dict[str, Any], shape: PretrainedConfig, on_cpu: bool) -> Any:
     """The engine; what vLLM refuses becomes one line."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     from vllm import LLM
 
     if on_cpu:
@@ -184,25 +174,6 @@ def _start(options: dict[str, Any], shape: PretrainedConfig, on_cpu: bool) -> An
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"vLLM cannot run this model here (see rollout.gpu_memory_utilization): {reason}") from error
-
-
-@contextmanager
-def _process_kept_as_it_is() -> Iterator[None]:
-    """Undoes what vLLM's start leaves in a process that will run other things: later trials, other engines.
-
-    Its CPU worker replaces torch.set_num_threads by a function that does nothing, and it sets variables that child
-    processes and other engines would take for the user's.
-    """
-    variables, set_num_threads = dict(os.environ), torch.set_num_threads
-    try:
-        yield
-    finally:
-        torch.set_num_threads = set_num_threads
-        for name in RESTORED:
-            if name in variables:
-                os.environ[name] = variables[name]
-            else:
-                os.environ.pop(name, None)
 
 
 def _head_dim(shape: PretrainedConfig) -> int:
