@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from trainer.config import ConfigError, GeneratorBackend, RunConfig
+from trainer.config import Baseline, ConfigError, GeneratorBackend, RunConfig
+from trainer.critic import Critic
 from trainer.data import ProblemOrder
 from trainer.engines.passes import compute_dtype
 from trainer.engines.torch_engine import TorchEngine
@@ -29,7 +30,9 @@ def build_parts(config: RunConfig, base: Path) -> Parts:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
-    engine = TorchEngine(policy, reference, config.engine, config.optim, config.rollout.max_response_length, device)
+    critic = Critic(load_policy(base, torch.float32)) if config.algorithm.baseline is Baseline.critic else None
+    limit = config.rollout.max_response_length
+    engine = TorchEngine(policy, reference, config.engine, config.optim, limit, device, critic)
     return Parts(config, task, order, build_generator(config, base, policy, device), engine)
 
 

@@ -18,6 +18,7 @@ from trainer.batch import cut
 from trainer.canary import check_sync
 from trainer.checkpoint import Progress
 from trainer.config import RunConfig
+from trainer.critic import critique
 from trainer.data import ProblemOrder
 from trainer.engines import Engine
 from trainer.generators import Generator
@@ -49,10 +50,11 @@ def train_step(step: int, parts: Parts, progress: Progress) -> dict[str, float]:
     with clock("verify"):
         groups = verify(parts.task, sampled)
         credits = assign(groups, config.algorithm, derive(config.seed, "assign", step))
-    with clock("score"):  # old and reference log-probabilities of all samples, before any update
+    with clock("score"):  # old and reference log-probabilities (and values) of all samples, before any update
         rollouts = [rollout for group in groups for rollout in group.rollouts]
         scores = engine.score(rollouts)
         synced = check_sync(rollouts, scores, progress)  # the generator samples from the policy that is trained
+        credits = critique(credits, scores.values, config.algorithm)  # one advantage a token, where there is a critic
         metrics = {**measure(groups, credits, scores, config.rollout.max_response_length), **synced}
     with clock("update"):
         updates: list[Mapping[str, float]] = []
