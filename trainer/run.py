@@ -23,6 +23,7 @@ from trainer import keys
 from trainer.advantage import assign
 from trainer.base import ensure_base
 from trainer.build import build_parts
+from trainer.canary import check_sync
 from trainer.checkpoint import Progress, load_checkpoint, save_checkpoint
 from trainer.config import RunConfig
 from trainer.engines import DivergedError
@@ -69,6 +70,8 @@ def run_trial(
     except Exception as error:
         trial.end(State.failed, f"{type(error).__name__}: {error}".splitlines()[0])
         raise
+    finally:
+        trial.close()
 
 
 class _Trial:
@@ -134,6 +137,7 @@ class _Trial:
         if checkpoint is not None:
             self._progress, state = checkpoint
             parts.engine.load_state(state)
+        parts.generator.load_weights(parts.engine.weights())
         return parts
 
     def _stop_rule(self, metrics: Mapping[str, float]) -> str | None:
@@ -158,6 +162,10 @@ class _Trial:
         with clock("evaluate"):
             seed = derive(self._config.seed, "evaluate", step)
             result = evaluate(parts.generator, parts.engine, parts.task, heldout, self._config.evaluation.k, seed)
+        rollouts = [rollout for group in result.groups for rollout in group.rollouts]
+        check_sync(
+            rollouts, result.scores, self._progress
+        )  # also after the last update, and first of all for the floor
         self._write_samples(step, result)
         write_json(self._record.path / "eval" / f"step_{step}.json", result.metrics)
         if self._mirror is not None:
@@ -205,6 +213,11 @@ class _Trial:
         if self._final:
             shutil.rmtree(self._record.path / "checkpoints", ignore_errors=True)
         return status
+
+    def close(self) -> None:
+        """Leaves a process that can run another trial."""
+        if self._parts is not None:
+            self._parts.generator.close()
 
     def _checkpoint(self) -> None:
         assert self._parts is not None

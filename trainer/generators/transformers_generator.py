@@ -10,6 +10,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from trainer.batch import pack
 from trainer.config import RolloutConfig
+from trainer.prompts import encode_prompt
 from trainer.rollout import Problem, Rollout
 from trainer.seeds import derive
 
@@ -34,7 +35,7 @@ class TransformersGenerator:
         )
 
     def sample(self, problems: Sequence[Problem], n: int, seed: int) -> list[list[Rollout]]:
-        prompts = [tuple(self._encode(problem.prompt)) for problem in problems]
+        prompts = [tuple(encode_prompt(self._tokenizer, problem)) for problem in problems]
         sampled: dict[int, list[Rollout]] = {}
         room = [n * (len(prompt) + self._config.max_response_length) for prompt in prompts]
         for number, rows in enumerate(pack(room, self._config.max_tokens_in_flight)):
@@ -46,6 +47,9 @@ class TransformersGenerator:
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Nothing to do: generator and engine share one module."""
+
+    def close(self) -> None:
+        """Nothing to do."""
 
     @torch.no_grad()
     def _generate(self, prompts: Sequence[tuple[int, ...]], n: int, seed: int) -> Iterator[list[int]]:
@@ -75,10 +79,3 @@ class TransformersGenerator:
             response=self._tokenizer.decode(response_ids, skip_special_tokens=True),
             finish_reason="stop" if stopped else "length",
         )
-
-    def _encode(self, prompt: str) -> list[int]:
-        """Through the model's own chat template where it has one."""
-        if self._tokenizer.chat_template is None:
-            return list(self._tokenizer(prompt)["input_ids"])
-        message = [{"role": "user", "content": prompt}]
-        return list(self._tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False))
