@@ -12,6 +12,7 @@ from trainer.engines.torch_engine import TorchEngine
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.loop import Parts
 from trainer.model import load_policy, load_tokenizer
+from trainer.prompts import encode_prompt
 from trainer.tasks import load_task
 
 
@@ -24,7 +25,9 @@ def build_parts(config: RunConfig, base: Path) -> Parts:
         order = ProblemOrder(task.train(), config.rollout.prompts_per_step, config.seed)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    tokenizer = load_tokenizer(base)
+    encode_prompt(tokenizer, order.batch(1)[0])  # a tokenizer that cannot frame the task's prompts is refused now
     policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
     engine = TorchEngine(policy, reference, config.engine, config.optim, config.rollout.max_response_length, device)
-    generator = TransformersGenerator(policy, load_tokenizer(base), config.rollout)
+    generator = TransformersGenerator(policy, tokenizer, config.rollout)
     return Parts(config, task, order, generator, engine)

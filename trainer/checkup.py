@@ -14,7 +14,7 @@ from trainer.model import load_policy, load_tokenizer
 from trainer.rollout import Group
 from trainer.seeds import derive
 from trainer.tasks import load_task
-from trainer.verify import verify
+from trainer.verify import close, verify
 
 ALL = "all"
 
@@ -30,7 +30,10 @@ def check(model: str, config: RunConfig, k: int, problems: int | None, seed: int
     except (OSError, ValueError, KeyError) as error:  # missing, or nothing that transformers knows
         raise ConfigError(f"no model at {model}: {str(error).strip().splitlines()[0]}") from error
     generator = TransformersGenerator(_on_device(policy), tokenizer, config.rollout)
-    groups = verify(task, generator.sample(task.heldout()[:problems], k, derive(seed, "evaluate")))
+    try:
+        groups = verify(task, generator.sample(task.heldout()[:problems], k, derive(seed, "evaluate")))
+    finally:
+        close(task)
     rows: dict[str, list[Group]] = {ALL: groups}
     for group in sorted(groups, key=lambda group: group.problem.split_set):
         rows.setdefault(f"set {group.problem.split_set}", []).append(group)

@@ -25,7 +25,11 @@ SOURCES = Path(__file__).parent
 BASE_SOURCES = ("base.py", "model.py", "seeds.py", "tasks/**/*.py")  # what shapes the weights of a toy base
 MODEL_FILES = ("config.json", "tokenizer*", "*.safetensors", "*.bin")  # what shapes the numbers of a given model
 PRESENTATION = ("cli.py", "progress.py", "reports.py", "checkup.py")  # what only shows numbers cannot change one
-PACKAGES = ("torch", "transformers", "ray", "mlflow", "hydra-core", "numpy", "vllm", "deepspeed", "flash-attn")
+DATA_MANIFEST = "manifest.json"  # what `minrl data prepare` writes beside the problems
+PACKAGES = (
+    *("torch", "transformers", "ray", "mlflow", "hydra-core", "numpy", "vllm", "deepspeed", "flash-attn"),
+    "math-verify",  # its versions may judge the same answer differently
+)
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _HUB_TIMEOUT_S = 5.0
@@ -34,11 +38,12 @@ _HUB_TIMEOUT_S = 5.0
 def trial_id(config: RunConfig) -> str:
     """16 hex digits over everything that can change a number of the run.
 
-    Left out are `resources`, the name of the scale (its values are in the other sections) and the place of a local
-    model, whose contents count instead.
+    Left out are `resources`, the name of the scale (its values are in the other sections) and the places of a local
+    model and of prepared data, whose contents count instead.
     """
     content = to_dict(config)
     del content["resources"], content["scale"]
+    content["task"]["params"] = _with_contents(content["task"]["params"])
     if _is_local(config.model.path):
         del content["model"]["path"]
     return _digest({"schema": SCHEMA_VERSION, "base": base_hash(config), "config": content})
@@ -83,6 +88,24 @@ def environment() -> dict[str, Any]:
         "git_dirty": dirty,
         "code_hash": code_hash(),
     }
+
+
+def _with_contents(value: Any) -> Any:
+    """Of a task's parameters: the path of a prepared data set gives way to the hash in its manifest."""
+    if isinstance(value, dict):
+        return {key: _with_contents(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_contents(item) for item in value]
+    if isinstance(value, str) and (Path(value).expanduser() / DATA_MANIFEST).is_file():
+        return _data_hash(Path(value).expanduser() / DATA_MANIFEST)
+    return value
+
+
+def _data_hash(manifest: Path) -> str:
+    try:
+        return str(json.loads(manifest.read_text())["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{manifest} is not the manifest of a data set: make it with `minrl data prepare`") from error
 
 
 # --- models ---------------------------------------------------------------------------------------------------------

@@ -15,10 +15,11 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, problem: Problem) -> list[
     """
     if tokenizer.chat_template is None:
         if problem.chat or problem.system is not None:
+            name = tokenizer.name_or_path or "the model"
             raise ConfigError(
-                f"the tokenizer of {tokenizer.name_or_path or 'the model'} has no chat template, and the task's prompts "
-                "are chat messages: take a model with one (chat_template.jinja in its folder), or set "
-                "task.params.chat=false for plain text"
+                f"the tokenizer of {name} has no chat template, and the task's prompts are chat messages: take a "
+                "model with one (chat_template.jinja in its folder), or set task.params.chat=false and "
+                "task.params.system=null for plain text"
             )
         return list(tokenizer(problem.prompt)["input_ids"])
     messages = [{"role": "user", "content": problem.prompt}]

@@ -24,7 +24,7 @@ from trainer.advantage import assign
 from trainer.base import ensure_base
 from trainer.build import build_parts
 from trainer.checkpoint import Progress, load_checkpoint, save_checkpoint
-from trainer.config import RunConfig
+from trainer.config import ConfigError, RunConfig
 from trainer.engines import DivergedError
 from trainer.evaluate import Evaluation, evaluate
 from trainer.identity import environment
@@ -35,6 +35,7 @@ from trainer.rollout import Problem
 from trainer.samples import sample_rows, write_samples
 from trainer.seeds import derive
 from trainer.tracking import Mirror, Tracking
+from trainer.verify import close as close_task
 
 
 def run_trial(
@@ -67,8 +68,11 @@ def run_trial(
         trial.end(State.interrupted, None)
         raise
     except Exception as error:
-        trial.end(State.failed, f"{type(error).__name__}: {error}".splitlines()[0])
+        said = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
+        trial.end(State.failed, said.splitlines()[0])
         raise
+    finally:
+        trial.close()
 
 
 class _Trial:
@@ -205,6 +209,11 @@ class _Trial:
         if self._final:
             shutil.rmtree(self._record.path / "checkpoints", ignore_errors=True)
         return status
+
+    def close(self) -> None:
+        """Ends the processes that the task's verifier may have started."""
+        if self._parts is not None:
+            close_task(self._parts.task)
 
     def _checkpoint(self) -> None:
         assert self._parts is not None

@@ -1,0 +1,89 @@
+r"""The process in which Math-Verify compares one answer with its reference; `trainer.verify_pool` starts and ends it.
+
+A script of its own, run by its path: it imports nothing of this package, so it starts as fast as Math-Verify does.
+Its arguments are the seconds and the bytes of memory that one check may take. It first writes ``ready``, or
+``error: <why>``; then for each line ``["<reference>", "<answer>"]`` on its input a line with the verdict. An answer of
+null asks whether the reference itself can be parsed: ``correct`` or ``unparsable``.
+
+Math-Verify runs without time limits of its own: those rest on SIGALRM, which does not interrupt arithmetic on large
+integers, and they end in an answer that looks wrong. Whoever started this process kills it instead. Should that process
+be gone, the limit on processor time ends a check that hangs.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import resource
+import sys
+import time
+import warnings
+from functools import lru_cache
+from typing import Any
+
+
+@lru_cache(maxsize=4096)  # the n responses to a problem share their reference
+def parsed(text: str) -> list[Any]:
+    """Math-Verify's readings of an answer: an expression and a text, or the text alone; nothing for an empty one."""
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
+
+    targets = (LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig())
+    bare = text.strip().rstrip(".,;")  # "12." would be read as a text
+    found: list[Any] = parse(f"\\boxed{{{bare}}}", extraction_config=targets, parsing_timeout=None)
+    return found
+
+
+def check(reference: str, answer: str | None) -> str:
+    """correct, wrong, or unparsable: nothing but a text could be read from the answer, and it is another text."""
+    from math_verify import verify
+
+    if answer is None:
+        return "correct" if _has_expression(parsed(reference)) else "unparsable"
+    reading = parsed(answer)
+    if reading and verify(parsed(reference), reading, timeout_seconds=None):
+        return "correct"
+    return "wrong" if _has_expression(reading) else "unparsable"
+
+
+def _has_expression(reading: list[Any]) -> bool:
+    return any(not isinstance(item, str) for item in reading)
+
+
+def _limit_processor_time(seconds: float) -> None:
+    """From now on; the kernel keeps it in whole seconds, and what is over by then is killed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    soft = math.ceil(time.process_time() + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def main() -> None:
+    seconds, memory = float(sys.argv[1]), int(sys.argv[2])
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a library prints is no reply
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    try:
+        works = check("0.5", r"\frac{1}{2}") == "correct" and check("2", "3") == "wrong"
+    except ImportError as error:
+        print(f"error: {error}", file=replies)
+        return
+    if not works:  # a parser that does not fit its runtime fails on everything, and all rewards would be 0
+        print("error: Math-Verify does not find 1/2 equal to 0.5; reinstall it with its antlr extra", file=replies)
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    print("ready", file=replies)
+    for line in sys.stdin:
+        reference, answer = json.loads(line)
+        _limit_processor_time(seconds)
+        try:
+            verdict = check(reference, answer)
+        except (MemoryError, RecursionError):
+            verdict = "unparsable"
+        print(verdict, file=replies)
+
+
+if __name__ == "__main__":
+    main()
