@@ -10,8 +10,6 @@ import re
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +18,7 @@ from typing import Any
 
 from trainer.compose import to_dict
 from trainer.config import SCHEMA_VERSION, ConfigError, RunConfig
+from trainer.hub import is_cached, is_hub_name, why_not_on_hub
 
 SOURCES = Path(__file__).parent
 BASE_SOURCES = ("base.py", "model.py", "seeds.py", "tasks/**/*.py")  # what shapes the weights of a toy base
@@ -30,9 +29,6 @@ PACKAGES = (
     *("torch", "transformers", "ray", "mlflow", "hydra-core", "numpy", "vllm", "deepspeed", "flash-attn"),
     "math-verify",  # its versions may judge the same answer differently
 )
-
-_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
-_HUB_TIMEOUT_S = 5.0
 
 
 def trial_id(config: RunConfig) -> str:
@@ -127,23 +123,13 @@ def _folder_hash(folder: Path) -> str:
 def _check_hub(name: str) -> None:
     """Raises `ConfigError` unless `name` is a model in Hugging Face's cache or on the hub."""
     missing = f"model.path={name!r} is neither a folder nor a model of the Hugging Face hub"
-    if not _HUB_NAME.fullmatch(name):
+    if not is_hub_name(name):
         raise ConfigError(f"{missing}: give an existing folder, a hub name, or null for the toy base")
-    # Imported here, because most runs name no hub model and need not wait for it.
-    from huggingface_hub import constants, get_token, try_to_load_from_cache
-
-    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+    if is_cached(name, "config.json"):
         return
-    try:
-        if constants.HF_HUB_OFFLINE:
-            raise ConnectionError("offline")
-        headers = {"authorization": f"Bearer {token}"} if (token := get_token()) else {}
-        request = urllib.request.Request(f"{constants.ENDPOINT}/api/models/{name}", headers=headers)
-        urllib.request.urlopen(request, timeout=_HUB_TIMEOUT_S).close()
-    except OSError as error:
-        known = isinstance(error, urllib.error.HTTPError)
-        reason = "the hub knows no such model" if known else "the hub does not answer, and it is not in the cache"
-        raise ConfigError(f"{missing} ({reason}): give a folder, a hub name, or null for the toy base") from None
+    reason = why_not_on_hub("models", name)
+    if reason is not None:
+        raise ConfigError(f"{missing} ({reason}): give a folder, a hub name, or null for the toy base")
 
 
 # --- hashes ---------------------------------------------------------------------------------------------------------

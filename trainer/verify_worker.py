@@ -23,16 +23,28 @@ import warnings
 from functools import lru_cache
 from typing import Any
 
+BACKSLASH = "\\"
+
 
 @lru_cache(maxsize=4096)  # the n responses to a problem share their reference
 def parsed(text: str) -> list[Any]:
-    """Math-Verify's readings of an answer: an expression and a text, or the text alone; nothing for an empty one."""
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
+    r"""Math-Verify's readings of an answer: an expression and a text, or the text alone; nothing for an empty one.
 
-    targets = (LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig())
-    bare = text.strip().rstrip(".,;")  # "12." would be read as a text
-    found: list[Any] = parse(f"\\boxed{{{bare}}}", extraction_config=targets, parsing_timeout=None)
+    As LaTeX only: its other reader picks any number out of what is none, and so would take ``\{x | x > 1\}`` for 1.
+    """
+    from math_verify import LatexExtractionConfig, parse
+
+    targets = (LatexExtractionConfig(boxed_match_priority=0),)
+    found: list[Any] = parse(_framed(text), extraction_config=targets, parsing_timeout=None)
     return found
+
+
+def _framed(text: str) -> str:
+    """In a frame that Math-Verify looks for. A full stop at the end makes it a text; a percent sign inside does, too."""
+    bare = text.strip().rstrip(".,;")
+    if bare.endswith("%"):
+        return f"${bare.rstrip('% ').rstrip(BACKSLASH)}$%"
+    return f"\\boxed{{{bare}}}"
 
 
 def check(reference: str, answer: str | None) -> str:

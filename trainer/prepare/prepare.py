@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config import ConfigError
+from trainer.hub import is_cached, is_hub_name, why_not_on_hub
 from trainer.prepare.clean import Counts, not_too_long, with_parsable_answer, without_repeats
 from trainer.prepare.layout import MANIFEST, PROBLEMS, PreparedProblem, read_manifest, read_prepared, write_prepared
 from trainer.prepare.rows import Reading, choose_columns, problem_of
@@ -93,6 +94,10 @@ def _problems(name: str, source: Source, reading: Reading, counts: Counts, on_ro
 
 def _token_counter(name: str) -> Callable[[PreparedProblem], int]:
     """Tokens of a question as the task `math` frames it by default: with its instruction, in the chat template."""
+    if not Path(name).expanduser().is_dir() and not is_cached(name, "tokenizer_config.json"):
+        reason = why_not_on_hub("models", name) if is_hub_name(name) else "this cannot be the name of one"
+        if reason is not None:
+            raise ConfigError(f"--tokenizer {name} is neither a folder nor a model of the hub ({reason})")
     from trainer.model import load_tokenizer
     from trainer.prompts import encode_prompt
     from trainer.rollout import Problem

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainer.config import ConfigError
+from trainer.hub import is_hub_name, why_not_on_hub
 from trainer.prepare.sets import DataSet
 
 SUFFIXES = (".parquet", ".jsonl", ".json")
 SPLITS = ("train", "test", "validation", "valid", "dev")
-HUB_TIMEOUT_S = 10.0
 
 Row = Mapping[str, Any]
 
 _SPLIT = re.compile(rf"(?:^|[._-])({'|'.join(SPLITS)})(?:$|[._-])")
-_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,8 @@ class Source:
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
         """Every row with these columns; a column that a row lacks is None. Raises `ConfigError` for a broken file."""
         for part in self.parts:
-            for row in _rows(part, columns) if isinstance(part, Path) else _hub_rows(self.name, part, self.split):
+            found = _rows(part, columns) if isinstance(part, Path) else _hub_rows(self.name, part, self.split, columns)
+            for row in found:
                 yield {column: row.get(column) for column in columns}
 
 
@@ -50,7 +48,7 @@ def open_source(name: str, described: DataSet, split: str | None) -> Source:
     if path.exists():
         files = _of_split(path, _files(path), wanted, asked=split is not None)
         return Source(str(path), wanted, files, _columns(files[0]))
-    if not _HUB_NAME.fullmatch(name):
+    if "/" not in name or not is_hub_name(name):
         raise ConfigError(
             f"--source {name} is neither a file nor a folder here: give a path, or a hub name like {described.hub}"
         )
@@ -172,36 +170,31 @@ def _open_hub(name: str, described: DataSet, split: str) -> Source:
         ) from None
     _check_hub(name)
     try:
-        configs = list(get_dataset_config_names(name))
-        chosen = [described.config] if described.config in configs else configs
+        configs: list[str] = list(get_dataset_config_names(name))
+        chosen = [config for config in configs if config == described.config] or configs
         splits = list(get_dataset_split_names(name, chosen[0]))
-        if split not in splits:
-            raise ConfigError(f"--source {name} has no split {split}, but {', '.join(splits)}: choose with --split")
-        columns = next(iter(load_dataset(name, chosen[0], split=split, streaming=True))).keys()
+        if split in splits:
+            first = next(iter(load_dataset(name, chosen[0], split=split, streaming=True)))
     except (OSError, RuntimeError, StopIteration, ValueError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ConfigError(f"--source {name} cannot be read from the hub: {first}") from error
-    return Source(name, split, chosen, list(columns))
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"--source {name} cannot be read from the hub: {said}") from error
+    if split not in splits:
+        raise ConfigError(f"--source {name} has no split {split}, but {', '.join(splits)}: choose with --split")
+    return Source(name, split, chosen, list(first))
 
 
-def _hub_rows(name: str, config: str, split: str) -> Iterator[Row]:
+def _hub_rows(name: str, config: str, split: str, columns: Sequence[str]) -> Iterator[Row]:
     from datasets import load_dataset
 
-    yield from load_dataset(name, config, split=split)
+    loaded = load_dataset(name, config, split=split)
+    yield from loaded.select_columns([column for column in columns if column in loaded.column_names])
 
 
 def _check_hub(name: str) -> None:
-    """A quick answer for what does not exist: the hub's own client tries again for minutes."""
-    from huggingface_hub import constants, get_token
+    from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         return  # then it comes from the cache or not at all, which is as quick
-    headers = {"authorization": f"Bearer {token}"} if (token := get_token()) else {}
-    request = urllib.request.Request(f"{constants.ENDPOINT}/api/datasets/{name}", headers=headers)
-    try:
-        urllib.request.urlopen(request, timeout=HUB_TIMEOUT_S).close()
-    except OSError as error:
-        known = isinstance(error, urllib.error.HTTPError)
-        reason = "the hub knows no such data set" if known else "the hub does not answer"
-        cached = "" if known else "; HF_HUB_OFFLINE=1 reads what an earlier run has downloaded"
-        raise ConfigError(f"--source {name} is no path here, and {reason}{cached}") from None
+    reason = why_not_on_hub("datasets", name)
+    if reason is not None:
+        raise ConfigError(f"--source {name} is no path here, and {reason}")
