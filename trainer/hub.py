@@ -39,4 +39,4 @@ def is_cached(name: str, file: str) -> bool:
     """Whether `file` of the model `name` has been downloaded before."""
     from huggingface_hub import try_to_load_from_cache
 
-    return isinstance(try_to_load_from_cache(name, file), str)
+    return is_hub_name(name) and isinstance(try_to_load_from_cache(name, file), str)

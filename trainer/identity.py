@@ -37,9 +37,8 @@ def trial_id(config: RunConfig) -> str:
     Left out are `resources`, the name of the scale (its values are in the other sections) and the places of a local
     model and of prepared data, whose contents count instead.
     """
-    content = to_dict(config)
+    content = _content(config)
     del content["resources"], content["scale"]
-    content["task"]["params"] = _with_contents(content["task"]["params"])
     if _is_local(config.model.path):
         del content["model"]["path"]
     return _digest({"schema": SCHEMA_VERSION, "base": base_hash(config), "config": content})
@@ -52,7 +51,7 @@ def base_hash(config: RunConfig) -> str:
     the contents of its configuration, tokenizer and weights. A hub model: its name. Raises `ConfigError` for a model
     that does not exist.
     """
-    content = to_dict(config)
+    content = _content(config)
     path = content["model"].pop("path")
     if path is None:
         return _digest({"model": content["model"], "task": content["task"], "sources": _sources_hash(BASE_SOURCES)})
@@ -84,6 +83,12 @@ def environment() -> dict[str, Any]:
         "git_dirty": dirty,
         "code_hash": code_hash(),
     }
+
+
+def _content(config: RunConfig) -> dict[str, Any]:
+    content = to_dict(config)
+    content["task"]["params"] = _with_contents(content["task"]["params"])
+    return content
 
 
 def _with_contents(value: Any) -> Any:

@@ -1,8 +1,8 @@
 """Compares mathematical answers in processes that can be killed: no answer, however malicious, holds up a run.
 
-Each check has a limit of wall-clock time and of memory. A process that passes either, or dies, is replaced, and its
-answer counts as timed out; the others go on meanwhile. Of equal pairs one is checked. Results keep the order of the
-pairs.
+Each check has a limit of processor time and of memory. A process that dies over an answer, by a limit or otherwise, is
+replaced, and the answer counts as timed out; the others go on meanwhile. Of equal pairs one is checked. Results keep
+the order of the pairs.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from trainer.config import ConfigError
 from trainer.rollout import Verdict
 
 WORKER = Path(__file__).with_name("verify_worker.py")
+WAIT_FACTOR = 20  # wall-clock time over processor time after which a process is taken to stand still
 START_LIMIT_S = 120.0  # a process imports SymPy; seconds, on a busy machine with a cold disk many
 MISSING = "Math-Verify is not installed, which compares mathematical answers: pip install 'minrl[math]'"
 
@@ -38,6 +39,7 @@ class CheckerError(RuntimeError):
 class CheckerPool:
     """Up to `processes` checkers, started on first need. `close` it, or leave its `with` block, to end them.
 
+    `time_limit_s` is processor time: how busy the machine is changes no verdict.
     A pool that is used again after `close` starts anew. Raises `CheckerError` where a process does not start.
     """
 
@@ -124,7 +126,7 @@ class _Checker:
     def begin(self, pair: Pair) -> None:
         assert self._process.stdin is not None
         self.pair = pair
-        self.deadline = time.monotonic() + self._time_limit_s
+        self.deadline = time.monotonic() + WAIT_FACTOR * self._time_limit_s
         with contextlib.suppress(BrokenPipeError):  # it died idle; its end of output tells
             self._process.stdin.write(json.dumps(pair).encode() + b"\n")
             self._process.stdin.flush()

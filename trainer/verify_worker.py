@@ -5,20 +5,19 @@ Its arguments are the seconds and the bytes of memory that one check may take. I
 ``error: <why>``; then for each line ``["<reference>", "<answer>"]`` on its input a line with the verdict. An answer of
 null asks whether the reference itself can be parsed: ``correct`` or ``unparsable``.
 
-Math-Verify runs without time limits of its own: those rest on SIGALRM, which does not interrupt arithmetic on large
-integers, and they end in an answer that looks wrong. Whoever started this process kills it instead. Should that process
-be gone, the limit on processor time ends a check that hangs.
+The seconds are of processor time, so that a busy machine does not judge otherwise than an idle one. When they are over
+the kernel ends the process (SIGPROF, unhandled): Math-Verify's own limits, in wall-clock time and on SIGALRM, do not
+interrupt arithmetic on large integers, and they end in an answer that looks wrong.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import resource
+import signal
 import sys
-import time
 import warnings
 from functools import lru_cache
 from typing import Any
@@ -40,7 +39,7 @@ def parsed(text: str) -> list[Any]:
 
 
 def _framed(text: str) -> str:
-    """In a frame that Math-Verify looks for. A full stop at the end makes it a text; a percent sign inside does, too."""
+    """In a frame that Math-Verify looks for. A full stop at the end makes it a text, a percent sign inside does too."""
     bare = text.strip().rstrip(".,;")
     if bare.endswith("%"):
         return f"${bare.rstrip('% ').rstrip(BACKSLASH)}$%"
@@ -63,13 +62,6 @@ def _has_expression(reading: list[Any]) -> bool:
     return any(not isinstance(item, str) for item in reading)
 
 
-def _limit_processor_time(seconds: float) -> None:
-    """From now on; the kernel keeps it in whole seconds, and what is over by then is killed."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    soft = math.ceil(time.process_time() + seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
-
-
 def main() -> None:
     seconds, memory = float(sys.argv[1]), int(sys.argv[2])
     replies = os.fdopen(os.dup(1), "w", buffering=1)
@@ -89,11 +81,12 @@ def main() -> None:
     print("ready", file=replies)
     for line in sys.stdin:
         reference, answer = json.loads(line)
-        _limit_processor_time(seconds)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             verdict = check(reference, answer)
         except (MemoryError, RecursionError):
             verdict = "unparsable"
+        signal.setitimer(signal.ITIMER_PROF, 0)
         print(verdict, file=replies)
 
 

@@ -15,7 +15,7 @@ from trainer.verify_pool import CheckerPool
 PLAIN_NUMBER = re.compile(r"-?\d+(\.\d+)?")  # needs no parser to be known as parsable
 BATCH = 1024  # problems whose answers are checked at once
 
-_MARKUP = re.compile(r"\\(?:left|right|displaystyle|quad|qquad|[,;:! ()\[\]])|[\s$]")
+_MARKUP = re.compile(r"\\(?:(?:left|right|displaystyle|quad|qquad)(?![a-zA-Z])|[,;:! ()\[\]])|[\s$]")
 
 
 @dataclass

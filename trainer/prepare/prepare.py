@@ -83,9 +83,8 @@ def _problems(name: str, source: Source, reading: Reading, counts: Counts, on_ro
         try:
             problem = problem_of(row, reading, name, number)
         except TypeError as error:
-            raise ConfigError(
-                f"{source.name}, row {number}: {error}; columns read: {', '.join(reading.columns)}"
-            ) from None
+            columns = ", ".join(reading.columns)
+            raise ConfigError(f"{source.name}, row {number}: {error} in one of {columns}: is it another set?") from None
         if problem is None:
             counts.no_answer += 1
         else:

@@ -115,8 +115,11 @@ def _rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
     if file.suffix == ".parquet":
         parquet = _parquet(file)
         there = [column for column in columns if column in parquet.schema_arrow.names]
-        for batch in parquet.iter_batches(batch_size=4096, columns=there):
-            yield from batch.to_pylist()
+        try:
+            for batch in parquet.iter_batches(batch_size=4096, columns=there):
+                yield from batch.to_pylist()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ConfigError(f"{file} is damaged: {str(error).splitlines()[0]}") from error
     elif file.suffix == ".jsonl":
         with open(file, encoding="utf-8") as lines:
             try:

@@ -38,7 +38,7 @@ def test_one_file_of_each_form_is_read(tmp_path: Path, suffix: str) -> None:
     source = open_source(str(file), MATH, None)
     assert source.columns == ["problem", "solution"]
     assert list(source.rows(["problem", "solution"])) == ROWS
-    assert list(source.rows(["problem", "level"]))[0] == {"problem": "p0", "level": None}
+    assert next(iter(source.rows(["problem", "level"]))) == {"problem": "p0", "level": None}
 
 
 def test_a_file_named_for_another_split_is_read_when_it_is_named_itself(tmp_path: Path) -> None:
