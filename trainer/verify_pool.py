@@ -32,8 +32,8 @@ MISSING = "Math-Verify is not installed, which compares mathematical answers: pi
 Pair = tuple[str, str | None]  # reference, answer
 
 
-class CheckerError(RuntimeError):
-    """The checking processes do not start: nothing is known of any answer."""
+class CheckerError(ConfigError):
+    """The checking processes do not start: nothing is known of any answer, and it is the installation's fault."""
 
 
 class CheckerPool:
@@ -160,7 +160,7 @@ class _Checker:
             return
         self.kill()
         if greeting.startswith("error: "):
-            raise CheckerError(greeting.removeprefix("error: "))
+            raise CheckerError(f"Math-Verify does not work here: {greeting.removeprefix('error: ')}")
         why = f"exit code {self._process.returncode}" if self._process.returncode != -9 else "no answer in time"
         raise CheckerError(f"a checking process did not start ({why}); run it by hand to see more: python {WORKER} 3 0")
 

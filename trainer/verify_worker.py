@@ -74,7 +74,7 @@ def main() -> None:
         print(f"error: {error}", file=replies)
         return
     if not works:  # a parser that does not fit its runtime fails on everything, and all rewards would be 0
-        print("error: Math-Verify does not find 1/2 equal to 0.5; reinstall it with its antlr extra", file=replies)
+        print("error: it does not find 1/2 equal to 0.5; install it again with its extra antlr4_9_3", file=replies)
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

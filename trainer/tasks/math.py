@@ -41,7 +41,7 @@ class MathTask:
 
         `instruction` is appended to each question. `chat` says that prompts are messages for the model's own chat
         template, `system` being the text before them; without, they are plain text to continue. A check may take
-        `time_limit_s` of processor time in one of `processes` processes. Raises `ConfigError` for data that cannot be used.
+        `time_limit_s` of processor time, in one of `processes` processes. Raises `ConfigError` for unusable data.
         """
         self._train = _path("train", train)
         self._eval = {name: _path(f"eval {name}", path) for name, path in _named(eval).items()}
