@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from trainer.config import ConfigError, RunConfig
+from trainer.config import Baseline, ConfigError, RunConfig
+from trainer.critic import Critic
 from trainer.data import ProblemOrder
 from trainer.engines.torch_engine import TorchEngine
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.loop import Parts
 from trainer.model import load_policy, load_tokenizer
-from trainer.prompts import encode_prompt
 from trainer.tasks import load_task
 
 
@@ -25,9 +25,9 @@ def build_parts(config: RunConfig, base: Path) -> Parts:
         order = ProblemOrder(task.train(), config.rollout.prompts_per_step, config.seed)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    tokenizer = load_tokenizer(base)
-    encode_prompt(tokenizer, order.batch(1)[0])  # a tokenizer that cannot frame the task's prompts is refused now
     policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
-    engine = TorchEngine(policy, reference, config.engine, config.optim, config.rollout.max_response_length, device)
-    generator = TransformersGenerator(policy, tokenizer, config.rollout)
+    critic = Critic(load_policy(base, torch.float32)) if config.algorithm.baseline is Baseline.critic else None
+    limit = config.rollout.max_response_length
+    engine = TorchEngine(policy, reference, config.engine, config.optim, limit, device, critic)
+    generator = TransformersGenerator(policy, load_tokenizer(base), config.rollout)
     return Parts(config, task, order, generator, engine)

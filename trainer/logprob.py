@@ -57,8 +57,7 @@ def logprobs_and_entropies(
     Both float32 of shape [B, T], zero outside `batch.mask`. Gradients flow through the log-probabilities when grad mode
     is on, through the entropies only with `entropy_grad`.
     """
-    hidden = model.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
-    hidden = hidden.flatten(0, 1)[batch.positions]
+    hidden = response_states(model, batch)
     head = model.get_output_embeddings()
     chunks = zip(hidden.split(chunk_tokens), batch.targets.split(chunk_tokens), strict=True)
     recompute = torch.is_grad_enabled() and len(hidden) > chunk_tokens
@@ -68,7 +67,13 @@ def logprobs_and_entropies(
         else _head_chunk(head, h, t, entropy_grad)
         for h, t in chunks
     ]
-    return _to_rows([p[0] for p in parts], batch.mask), _to_rows([p[1] for p in parts], batch.mask)
+    return to_rows([p[0] for p in parts], batch.mask), to_rows([p[1] for p in parts], batch.mask)
+
+
+def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
+    """The last hidden states [N, H] from which the response tokens are predicted, row by row."""
+    hidden: Tensor = model.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+    return hidden.flatten(0, 1)[batch.positions]
 
 
 def _head_chunk(head: torch.nn.Module, hidden: Tensor, targets: Tensor, entropy_grad: bool) -> tuple[Tensor, Tensor]:
@@ -78,6 +83,7 @@ def _head_chunk(head: torch.nn.Module, hidden: Tensor, targets: Tensor, entropy_
     return log_probs.gather(-1, targets[:, None]).squeeze(-1), entropy
 
 
-def _to_rows(parts: Sequence[Tensor], mask: Tensor) -> Tensor:
+def to_rows(parts: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """One value a response token, row by row, as float32 [B, T], zero outside `mask`."""
     rows = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
     return rows.masked_scatter(mask, torch.cat(list(parts)).float())
