@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 import typer
@@ -25,6 +24,7 @@ LENT = {
     "train": ("trainer.cli:train_command", "One run", "Train one policy in this process."),
     "base": ("trainer.cli:base_command", "One run", "Train the toy base model, or show the one there is."),
     "evaluate": ("trainer.cli:evaluate_command", "One run", "Measure a model's accuracy on a task."),
+    "data": ("trainer.data_cli:data_app", "One run", "Prepare the data sets of the task math."),
 }
 
 
@@ -67,9 +67,11 @@ def _listed(name: str, panel: str, summary: str) -> None:
 def _borrow(name: str) -> Any:
     """The real command of that name; Typer makes of an application with one function a command, not a group."""
     module, _, attribute = LENT[name][0].partition(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    lent: Any = getattr(importlib.import_module(module), attribute)
+    if isinstance(lent, typer.Typer):  # a group of commands
+        return typer.main.get_command(lent)
     lender = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-    lender.command(name, context_settings={"help_option_names": ["-h", "--help"]})(function)
+    lender.command(name, context_settings={"help_option_names": ["-h", "--help"]})(lent)
     return typer.main.get_command(lender)
 
 

@@ -17,6 +17,7 @@ from sweeps.spec import Scalar, SweepSpec
 from trainer.compose import compose, flatten
 from trainer.config import ConfigError, RunConfig
 from trainer.identity import base_hash, trial_id
+from trainer.prompts import check_prompts
 from trainer.record import TrialIdentity, read_json, write_json
 from trainer.tasks import load_task
 
@@ -65,7 +66,7 @@ def _points(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Scalar], RunConfig
             try:
                 config = compose([f"scale={spec.scale}", *spec.overrides, *overrides, *written])
                 base_hash(config)  # refuses a model that does not exist
-                load_task(config.task)  # refuses an unknown task and its unknown parameters
+                check_prompts(config, load_task(config.task))  # refuses an unknown task and its unknown parameters
             except ConfigError as error:
                 raise ConfigError(f"{spec.source}: variant {variant}: {error}") from error
             yield variant, axes, _with_spec_settings(config, spec)

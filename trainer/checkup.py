@@ -13,7 +13,7 @@ from trainer.model import load_policy
 from trainer.rollout import Group
 from trainer.seeds import derive
 from trainer.tasks import load_task
-from trainer.verify import verify
+from trainer.verify import close, verify
 
 ALL = "all"
 
@@ -34,6 +34,7 @@ def check(model: str, config: RunConfig, k: int, problems: int | None, seed: int
         groups = verify(task, generator.sample(task.heldout()[:problems], k, derive(seed, "evaluate")))
     finally:
         generator.close()
+        close(task)
     rows: dict[str, list[Group]] = {ALL: groups}
     for group in sorted(groups, key=lambda group: group.problem.split_set):
         rows.setdefault(f"set {group.problem.split_set}", []).append(group)

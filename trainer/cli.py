@@ -56,6 +56,7 @@ def train_command(
     from trainer.config import ConfigError
     from trainer.identity import code_hash, trial_id
     from trainer.owner import owner_alive
+    from trainer.prompts import check_prompts
     from trainer.record import TrialIdentity, TrialRecord
     from trainer.tasks import load_task
     from trainer.validate import check_installed
@@ -64,7 +65,7 @@ def train_command(
         raise ConfigError(f"--name {name!r} cannot name a folder: use letters, digits and . _ + = -")
     config = compose(overrides or [])
     check_installed(config)
-    load_task(config.task)  # refuses what it cannot make sense of before anything is written
+    check_prompts(config, load_task(config.task))  # refuses what it cannot make sense of before anything is written
     identity = TrialIdentity(SWEEP, name or _algorithm_name(overrides or []), config.seed, trial_id(config))
     record = TrialRecord(runs_dir / SWEEP / f"{identity.run_name}-{identity.trial_id[:8]}")
     status = record.status()

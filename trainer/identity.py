@@ -10,8 +10,6 @@ import re
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,24 +18,26 @@ from typing import Any
 
 from trainer.compose import to_dict
 from trainer.config import SCHEMA_VERSION, ConfigError, RunConfig
+from trainer.hub import is_cached, is_hub_name, why_not_on_hub
 
 SOURCES = Path(__file__).parent
 BASE_SOURCES = ("base.py", "model.py", "seeds.py", "tasks/**/*.py")  # what shapes the weights of a toy base
 MODEL_FILES = ("config.json", "tokenizer*", "*.safetensors", "*.bin")  # what shapes the numbers of a given model
 PRESENTATION = ("cli.py", "progress.py", "reports.py", "checkup.py")  # what only shows numbers cannot change one
-PACKAGES = ("torch", "transformers", "ray", "mlflow", "hydra-core", "numpy", "vllm", "deepspeed", "flash-attn")
-
-_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
-_HUB_TIMEOUT_S = 5.0
+DATA_MANIFEST = "manifest.json"  # what `minrl data prepare` writes beside the problems
+PACKAGES = (
+    *("torch", "transformers", "ray", "mlflow", "hydra-core", "numpy", "vllm", "deepspeed", "flash-attn"),
+    "math-verify",  # its versions may judge the same answer differently
+)
 
 
 def trial_id(config: RunConfig) -> str:
     """16 hex digits over everything that can change a number of the run.
 
-    Left out are `resources`, the name of the scale (its values are in the other sections) and the place of a local
-    model, whose contents count instead.
+    Left out are `resources`, the name of the scale (its values are in the other sections) and the places of a local
+    model and of prepared data, whose contents count instead.
     """
-    content = to_dict(config)
+    content = _content(config)
     del content["resources"], content["scale"]
     if _is_local(config.model.path):
         del content["model"]["path"]
@@ -51,7 +51,7 @@ def base_hash(config: RunConfig) -> str:
     the contents of its configuration, tokenizer and weights. A hub model: its name. Raises `ConfigError` for a model
     that does not exist.
     """
-    content = to_dict(config)
+    content = _content(config)
     path = content["model"].pop("path")
     if path is None:
         return _digest({"model": content["model"], "task": content["task"], "sources": _sources_hash(BASE_SOURCES)})
@@ -85,6 +85,30 @@ def environment() -> dict[str, Any]:
     }
 
 
+def _content(config: RunConfig) -> dict[str, Any]:
+    content = to_dict(config)
+    content["task"]["params"] = _with_contents(content["task"]["params"])
+    return content
+
+
+def _with_contents(value: Any) -> Any:
+    """Of a task's parameters: the path of a prepared data set gives way to the hash in its manifest."""
+    if isinstance(value, dict):
+        return {key: _with_contents(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_contents(item) for item in value]
+    if isinstance(value, str) and (Path(value).expanduser() / DATA_MANIFEST).is_file():
+        return _data_hash(Path(value).expanduser() / DATA_MANIFEST)
+    return value
+
+
+def _data_hash(manifest: Path) -> str:
+    try:
+        return str(json.loads(manifest.read_text())["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{manifest} is not the manifest of a data set: make it with `minrl data prepare`") from error
+
+
 # --- models ---------------------------------------------------------------------------------------------------------
 
 
@@ -104,23 +128,13 @@ def _folder_hash(folder: Path) -> str:
 def _check_hub(name: str) -> None:
     """Raises `ConfigError` unless `name` is a model in Hugging Face's cache or on the hub."""
     missing = f"model.path={name!r} is neither a folder nor a model of the Hugging Face hub"
-    if not _HUB_NAME.fullmatch(name):
+    if not is_hub_name(name):
         raise ConfigError(f"{missing}: give an existing folder, a hub name, or null for the toy base")
-    # Imported here, because most runs name no hub model and need not wait for it.
-    from huggingface_hub import constants, get_token, try_to_load_from_cache
-
-    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+    if is_cached(name, "config.json"):
         return
-    try:
-        if constants.HF_HUB_OFFLINE:
-            raise ConnectionError("offline")
-        headers = {"authorization": f"Bearer {token}"} if (token := get_token()) else {}
-        request = urllib.request.Request(f"{constants.ENDPOINT}/api/models/{name}", headers=headers)
-        urllib.request.urlopen(request, timeout=_HUB_TIMEOUT_S).close()
-    except OSError as error:
-        known = isinstance(error, urllib.error.HTTPError)
-        reason = "the hub knows no such model" if known else "the hub does not answer, and it is not in the cache"
-        raise ConfigError(f"{missing} ({reason}): give a folder, a hub name, or null for the toy base") from None
+    reason = why_not_on_hub("models", name)
+    if reason is not None:
+        raise ConfigError(f"{missing} ({reason}): give a folder, a hub name, or null for the toy base")
 
 
 # --- hashes ---------------------------------------------------------------------------------------------------------

@@ -1,11 +1,17 @@
-"""From a problem to the tokens that every generator samples after."""
+"""From a problem to the tokens that every generator samples after. Imports without torch."""
 
 from __future__ import annotations
 
-from transformers import PreTrainedTokenizerBase
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from trainer.config import ConfigError
+from trainer.config import ConfigError, RunConfig
 from trainer.rollout import Problem
+from trainer.tasks import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, problem: Problem) -> list[int]:
@@ -14,14 +20,46 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, problem: Problem) -> list[
     Raises `ConfigError` for a problem that is a chat message where the tokenizer has no template to frame it.
     """
     if tokenizer.chat_template is None:
-        if problem.chat or problem.system is not None:
-            raise ConfigError(
-                f"the tokenizer of {tokenizer.name_or_path or 'the model'} has no chat template, and the task's prompts "
-                "are chat messages: take a model with one (chat_template.jinja in its folder), or set "
-                "task.params.chat=false for plain text"
-            )
+        if _needs_template(problem):
+            raise ConfigError(_without_template(tokenizer.name_or_path or "the model"))
         return list(tokenizer(problem.prompt)["input_ids"])
     messages = [{"role": "user", "content": problem.prompt}]
     if problem.system is not None:
         messages.insert(0, {"role": "system", "content": problem.system})
     return list(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
+
+
+def check_prompts(config: RunConfig, task: Task) -> None:
+    """Raises `ConfigError` where a local model has no chat template and the task's held-out problems need one.
+
+    Reads its files alone, so that a run can be refused before anything is written. A hub model's are not there yet:
+    it is refused by its first prompt.
+    """
+    folder = Path(config.model.path or "").expanduser()
+    if config.model.path is None or not folder.is_dir() or _has_template(folder):
+        return
+    if any(_needs_template(problem) for problem in task.heldout()[:1]):
+        raise ConfigError(_without_template(config.model.path))
+
+
+def _has_template(folder: Path) -> bool:
+    """Wherever transformers looks for one."""
+    if any((folder / name).exists() for name in ("chat_template.jinja", "chat_template.json", "chat_templates")):
+        return True
+    settings = folder / "tokenizer_config.json"
+    try:
+        return settings.is_file() and bool(json.loads(settings.read_text()).get("chat_template"))
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(f"{settings} is not the configuration of a tokenizer") from error
+
+
+def _needs_template(problem: Problem) -> bool:
+    return problem.chat or problem.system is not None
+
+
+def _without_template(model: str) -> str:
+    return (
+        f"the tokenizer of {model} has no chat template, and the task's prompts are chat messages: take a model with "
+        "one (chat_template.jinja in its folder), or set task.params.chat=false and task.params.system=null for plain "
+        "text"
+    )

@@ -25,7 +25,7 @@ from trainer.base import ensure_base
 from trainer.build import build_parts
 from trainer.canary import check_sync
 from trainer.checkpoint import Progress, load_checkpoint, save_checkpoint
-from trainer.config import RunConfig
+from trainer.config import ConfigError, RunConfig
 from trainer.engines import DivergedError
 from trainer.evaluate import Evaluation, evaluate
 from trainer.identity import environment
@@ -36,6 +36,7 @@ from trainer.rollout import Problem
 from trainer.samples import sample_rows, write_samples
 from trainer.seeds import derive
 from trainer.tracking import Mirror, Tracking
+from trainer.verify import close as close_task
 
 
 def run_trial(
@@ -68,7 +69,8 @@ def run_trial(
         trial.end(State.interrupted, None)
         raise
     except Exception as error:
-        trial.end(State.failed, f"{type(error).__name__}: {error}".splitlines()[0])
+        said = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
+        trial.end(State.failed, said.splitlines()[0])
         raise
     finally:
         trial.close()
@@ -215,9 +217,10 @@ class _Trial:
         return status
 
     def close(self) -> None:
-        """Leaves a process that can run another trial."""
+        """Leaves a process that can run another trial, and none that the task's verifier may have started."""
         if self._parts is not None:
             self._parts.generator.close()
+            close_task(self._parts.task)
 
     def _checkpoint(self) -> None:
         assert self._parts is not None

@@ -39,6 +39,7 @@ _KNOWN = {
     "rloo": ("RLOO", VERMILLION, "dash"),
     "dr_grpo": ("Dr. GRPO", VERMILLION, "dot"),
     "reinforce_pp_baseline": ("REINFORCE++-baseline", VERMILLION, "dashdot"),
+    "released_ppo": ("PPO (released code)", SKY, "longdash"),
     "released_raft": ("RAFT (released code)", ORANGE, "longdash"),
     "released_raftpp": ("RAFT++ (released code)", GREEN, "longdash"),
     "released_grpo": ("GRPO (released code)", VERMILLION, "longdash"),

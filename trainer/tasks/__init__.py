@@ -37,6 +37,19 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class BatchVerifier(Task, Protocol):
+    """A task that checks many responses at once, e.g. in processes of its own that live as long as the run."""
+
+    def verify_all(self, pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
+        """The verdicts on (problem, response), in their order."""
+        ...
+
+    def close(self) -> None:
+        """Called once at the end of a run, even if nothing was verified."""
+        ...
+
+
+@runtime_checkable
 class DemonstratedTask(Task, Protocol):
     """A task that can teach a toy base model: without it, `model.path` must name a model that exists."""
 

@@ -1,0 +1,123 @@
+"""`minrl data prepare`: published data sets as problems to train and evaluate on. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from trainer.prepare.clean import Counts
+
+LINE_EVERY = 50_000  # rows, in a log
+SHOW_EVERY = 100  # rows, on a terminal
+
+data_app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@data_app.callback()
+def data() -> None:
+    """Data sets of competition mathematics, for the task [bold]math[/].
+
+    [bold]minrl data prepare math500 --source HuggingFaceH4/MATH-500 --out data/math500[/]
+    [bold]minrl train task=math task.params.train=data/math task.params.eval.math500=data/math500 ...[/]
+    """
+
+
+@data_app.command("prepare")
+def prepare_command(
+    name: Annotated[
+        str, typer.Argument(help="numina_math, math, math500, minerva_math or olympiad_bench.", show_default=False)
+    ],
+    source: Annotated[
+        str,
+        typer.Option(
+            help="A .parquet, .jsonl or .json file, a folder of them, or a Hugging Face hub name.", show_default=False
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write.", show_default=False)],
+    split: Annotated[
+        str | None, typer.Option(help="train, test, ...; the set's usual one if not given.", show_default=False)
+    ] = None,
+    exclude: Annotated[
+        list[Path] | None,
+        typer.Option(help="Prepared evaluation set whose questions to leave out; repeatable.", show_default=False),
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Model whose tokenizer counts the tokens of prompts.", show_default=False)
+    ] = None,
+    max_prompt_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Leave longer prompts out, template included.", show_default=False)
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that check the reference answers.")] = 2,
+) -> None:
+    """Makes a published data set into problems with checkable answers.
+
+    [bold]minrl data prepare math500 --source HuggingFaceH4/MATH-500 --out data/math500[/]
+    [bold]minrl data prepare numina_math --source AI-MO/NuminaMath-CoT --out data/numina_math
+        --exclude data/math500 --tokenizer Qwen/Qwen2.5-Math-1.5B --max-prompt-tokens 1024[/]
+
+    Left out, and counted in manifest.json: problems without a final answer,
+    repeated questions, questions of the --exclude sets, prompts that are too
+    long, and answers that Math-Verify cannot parse. Prepare evaluation sets
+    first. Nothing is written before the end, so it may be stopped at any time.
+    """
+    from rich.console import Console
+
+    from trainer.prepare.prepare import Request, prepare
+
+    console = Console()
+    with _shown_reading(console) as on_row:
+        manifest = prepare(
+            Request(name, source, out, split, exclude or [], tokenizer, max_prompt_tokens, processes), on_row
+        )
+    _show(console, manifest, out)
+
+
+def _show(console: Console, manifest: dict[str, object], out: Path) -> None:
+    from rich.table import Table
+
+    from trainer.prepare.clean import Counts
+    from trainer.prepare.prepare import reasons
+
+    raw = manifest["counts"]
+    assert isinstance(raw, dict)
+    counts = Counts(**raw)
+    table = Table(title=f"{manifest['set']} from {manifest['source']}", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for reason, number in {"read": counts.read, **reasons(counts), "kept": counts.kept}.items():
+        table.add_row(reason, f"{number:,}")
+    console.print(table)
+    print(out)
+
+
+@contextmanager
+def _shown_reading(console: Console) -> Iterator[Callable[[Counts], None]]:
+    """What to call after each row: a line that is rewritten on a terminal, one now and then in a log."""
+    if not console.is_terminal:
+
+        def tell(counts: Counts) -> None:
+            if counts.read % LINE_EVERY == 0:
+                print(f"{counts.read:,} rows read", flush=True)
+
+        yield tell
+        return
+    with console.status("reading") as status:
+
+        def show(counts: Counts) -> None:
+            if counts.read % SHOW_EVERY == 0:
+                status.update(f"{counts.read:,} rows read, {counts.no_answer:,} without an answer")
+
+        yield show

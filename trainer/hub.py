@@ -1,0 +1,42 @@
+"""Whether the Hugging Face hub has something, asked once and quickly: its own client tries again for a minute."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.request
+from typing import Literal
+
+TIMEOUT_S = 5.0
+
+_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether a model or data set could be called so: ``owner/name``, or one of the old bare names."""
+    return _NAME.fullmatch(name) is not None
+
+
+def why_not_on_hub(kind: Literal["models", "datasets"], name: str) -> str | None:
+    """Why `name` cannot be had from the hub, as a clause; None if it can. What is in the cache needs no asking."""
+    # Imported here, because most runs name nothing of the hub and need not wait for it.
+    from huggingface_hub import constants, get_token
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set, and it is not in the cache"
+    headers = {"authorization": f"Bearer {token}"} if (token := get_token()) else {}
+    request = urllib.request.Request(f"{constants.ENDPOINT}/api/{kind}/{name}", headers=headers)
+    try:
+        urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
+    except urllib.error.HTTPError:
+        return f"the hub knows no such {'model' if kind == 'models' else 'data set'}"
+    except OSError:
+        return "the hub does not answer, and it is not in the cache"
+    return None
+
+
+def is_cached(name: str, file: str) -> bool:
+    """Whether `file` of the model `name` has been downloaded before."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return is_hub_name(name) and isinstance(try_to_load_from_cache(name, file), str)

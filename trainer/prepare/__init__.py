@@ -1,0 +1,1 @@
+"""From published data sets to problems with reference answers: `minrl data prepare`."""

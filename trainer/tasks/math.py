@@ -1,0 +1,121 @@
+r"""Competition mathematics from prepared data sets, checked by Math-Verify.
+
+    prompt    What is $1+1$?
+              Let's think step by step and output the final answer within \boxed{}.
+    response  ... so the sum is \boxed{2}
+
+Only the last ``\boxed{}`` of a response is looked at: the prompt asks for it, and a response that names several numbers
+on its way must not be paid for one of them. `minrl data prepare` makes the data sets.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from trainer.boxed import last_boxed
+from trainer.config import ConfigError
+from trainer.prepare.layout import check_prepared, read_prepared
+from trainer.rollout import Problem, Verdict
+from trainer.seeds import derive
+from trainer.verify_pool import CheckerPool, require_math_verify
+
+INSTRUCTION = "\nLet's think step by step and output the final answer within \\boxed{}."  # the paper's
+
+
+class MathTask:
+    """Problems from the folders that `minrl data prepare` writes, or from Parquet files with the same columns."""
+
+    def __init__(
+        self,
+        train: str,
+        eval: Mapping[str, str] | Sequence[str],
+        instruction: str = INSTRUCTION,
+        system: str | None = None,
+        chat: bool = True,
+        time_limit_s: float = 3.0,
+        processes: int = 2,
+    ) -> None:
+        """`train` is one data set; `eval` maps names of held-out sets to theirs, or lists folders, named after them.
+
+        `instruction` is appended to each question. `chat` says that prompts are messages for the model's own chat
+        template, `system` being the text before them; without, they are plain text to continue. A check may take
+        `time_limit_s` of processor time, in one of `processes` processes. Raises `ConfigError` for unusable data.
+        """
+        self._train = _path("train", train)
+        self._eval = {name: _path(f"eval {name}", path) for name, path in _named(eval).items()}
+        for path in (self._train, *self._eval.values()):
+            check_prepared(path)
+        if not chat and system is not None:
+            raise ConfigError("system is a part of a chat: set system=null, or chat=true")
+        if time_limit_s <= 0 or processes < 1:
+            raise ConfigError("time_limit_s must be above 0 and processes at least 1: 3.0 and 2 are usual")
+        require_math_verify()
+        self._instruction, self._system, self._chat = instruction, system, chat
+        self._pool = CheckerPool(processes, time_limit_s)
+
+    def train(self) -> Sequence[Problem]:
+        """In the data set's order. Raises `ConfigError` where a held-out question is among them."""
+        problems = self._problems(self._train, None)
+        asked = {problem.prompt for problem in problems}
+        for name, path in self._eval.items():
+            shared = sum(problem.prompt in asked for problem in self._problems(path, name))
+            if shared:
+                raise ConfigError(
+                    f"{shared} questions of {name} are in the training set {self._train}: "
+                    f"prepare it again with --exclude {path}"
+                )
+        return problems
+
+    def heldout(self) -> Sequence[Problem]:
+        """All sets, mixed: a run that evaluates on the first few has some of each. A level's name says of which set."""
+        problems = [problem for name, path in self._eval.items() for problem in self._problems(path, name)]
+        random.Random(derive(0, "math", "heldout")).shuffle(problems)
+        return problems
+
+    def verify(self, problem: Problem, response: str) -> Verdict:
+        return self.verify_all([(problem, response)])[0]
+
+    def verify_all(self, pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
+        r"""A response without a closed ``\boxed{}``, or with more in it than any answer has, is unparsable."""
+        answers = [last_boxed(response) for _, response in pairs]
+        boxed = [(problem.answer, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer]
+        verdicts = iter(self._pool.check(boxed))
+        return [next(verdicts) if answer else Verdict.unparsable for answer in answers]
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _problems(self, path: Path, eval_set: str | None) -> list[Problem]:
+        return [
+            Problem(
+                id=row.id if eval_set is None else f"{eval_set}/{row.id}",
+                prompt=row.prompt + self._instruction,
+                answer=row.answer,
+                split_set=eval_set or row.source,
+                difficulty=row.difficulty if eval_set in (None, row.difficulty) else f"{eval_set}_{row.difficulty}",
+                system=self._system,
+                chat=self._chat,
+            )
+            for row in read_prepared(path)
+        ]
+
+
+def _named(sets: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    if isinstance(sets, str):
+        raise ConfigError(f"eval={sets!r} is one text: write eval={{<name>: {sets}}}")
+    named = dict(sets) if isinstance(sets, Mapping) else {Path(path).name: path for path in sets}
+    if len(named) < len(sets):
+        raise ConfigError("two folders of eval have the same name: write eval={<name>: <folder>, ...}")
+    if not named:
+        raise ConfigError("eval names no held-out set: write eval={math500: <folder>}")
+    return named
+
+
+def _path(what: str, path: object) -> Path:
+    if not isinstance(path, str) or not path:
+        raise ConfigError(
+            f"{what}={path!r} is no prepared data set: give task.params.{what.replace(' ', '.')}=<folder>"
+        )
+    return Path(path).expanduser()
