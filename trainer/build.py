@@ -6,12 +6,14 @@ from pathlib import Path
 
 import torch
 
+from trainer.attention import implementation
 from trainer.config import ConfigError, RunConfig
 from trainer.data import ProblemOrder
 from trainer.engines.torch_engine import TorchEngine
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.loop import Parts
 from trainer.model import load_policy, load_tokenizer
+from trainer.recompute import enable_recompute
 from trainer.tasks import load_task
 
 
@@ -25,6 +27,10 @@ def build_parts(config: RunConfig, base: Path) -> Parts:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
+    for model in (policy, reference):
+        model.set_attn_implementation(implementation(config.engine, device))
+    if config.engine.gradient_checkpointing:
+        enable_recompute(policy)
     engine = TorchEngine(policy, reference, config.engine, config.optim, config.rollout.max_response_length, device)
     generator = TransformersGenerator(policy, load_tokenizer(base), config.rollout)
     return Parts(config, task, order, generator, engine)

@@ -12,6 +12,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     LlamaConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -52,25 +53,31 @@ def _byte_level(character: str) -> str:
 
 def build_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
     """A randomly initialised Qwen2 or Llama of the configured shape; the same weights for the same seed."""
+    hf_config = architecture(config, len(tokenizer))
+    hf_config.eos_token_id, hf_config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(hf_config, attn_implementation="sdpa", dtype=torch.float32)
+
+
+def architecture(config: ModelConfig, vocab_size: int) -> PreTrainedConfig:
+    """The configured shape in Hugging Face's terms."""
     family = {"qwen2": Qwen2Config, "llama": LlamaConfig}[config.architecture]
-    hf_config = family(
-        vocab_size=len(tokenizer),
+    return family(
+        vocab_size=vocab_size,
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate_size,
         num_hidden_layers=config.num_layers,
         num_attention_heads=config.num_heads,
-        num_key_value_heads=config.num_heads,
+        num_key_value_heads=config.num_kv_heads or config.num_heads,
         max_position_embeddings=config.max_positions,
         initializer_range=config.initializer_range,
         rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
-        tie_word_embeddings=True,
+        tie_word_embeddings=config.tie_embeddings,
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=None,
+        pad_token_id=None,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(hf_config, attn_implementation="sdpa", dtype=torch.float32)
 
 
 def load_policy(path: Path | str, dtype: torch.dtype) -> PreTrainedModel:

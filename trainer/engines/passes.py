@@ -9,8 +9,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trainer import keys
-from trainer.batch import MiniBatch, pack
-from trainer.config import AlgorithmConfig, Dtype, EngineConfig
+from trainer.attention import computes_in_bfloat16, takes_packed
+from trainer.batch import MiniBatch, pack, pack_unpadded
+from trainer.config import AlgorithmConfig, EngineConfig
 from trainer.engines import Scores
 from trainer.logprob import collate, logprobs_and_entropies
 from trainer.loss import token_terms, token_weights
@@ -18,13 +19,16 @@ from trainer.rollout import Rollout
 
 
 class Passes:
-    """Scores and differentiates on `device`, in micro-batches of at most `config.micro_batch_tokens` padded tokens."""
+    """Scores and differentiates on `device`, in micro-batches of at most `config.micro_batch_tokens` tokens.
+
+    Whether these are padded rows or packed end to end is the attention's choice (`trainer.attention`).
+    """
 
     def __init__(self, config: EngineConfig, max_response_length: int, device: torch.device) -> None:
         self._config = config
         self._max_response_length = max_response_length
         self._device = device
-        bf16 = config.dtype is Dtype.bfloat16 or (config.dtype is Dtype.auto and device.type == "cuda")
+        bf16 = computes_in_bfloat16(config, device)
         self._autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
 
     @torch.no_grad()
@@ -33,8 +37,8 @@ class Passes:
         logprobs: dict[int, Tensor] = {}
         entropies: dict[int, Tensor] = {}
         references: dict[int, Tensor] = {}
-        for rows in pack([_num_tokens(r) for r in rollouts], self._config.micro_batch_tokens):
-            batch = collate([rollouts[row] for row in rows], self._device)
+        for rows in self._pack(policy, [_num_tokens(r) for r in rollouts]):
+            batch = collate([rollouts[row] for row in rows], self._device, takes_packed(policy))
             with self._autocast:
                 values, entropy = logprobs_and_entropies(policy, batch, self._config.logit_chunk_tokens)
                 ref_values, _ = logprobs_and_entropies(reference, batch, self._config.logit_chunk_tokens)
@@ -58,7 +62,7 @@ class Passes:
         """
         weights = token_weights(mini.kept_lengths, mini.all_lengths, algorithm, self._max_response_length)
         totals: dict[str, float] = {}
-        for rows in pack([sample.num_tokens for sample in mini.samples], self._config.micro_batch_tokens):
+        for rows in self._pack(policy, [sample.num_tokens for sample in mini.samples]):
             loss, sums = self._loss(policy, mini, rows, [weights[row] for row in rows], scores, algorithm)
             backward(loss)
             for name, value in sums.items():
@@ -76,7 +80,7 @@ class Passes:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """One micro-batch's share of the mini-batch's loss and sums."""
         samples = [mini.samples[row] for row in rows]
-        batch = collate([sample.rollout for sample in samples], self._device)
+        batch = collate([sample.rollout for sample in samples], self._device, takes_packed(policy))
         with self._autocast:
             logprobs, entropies = logprobs_and_entropies(
                 policy, batch, self._config.logit_chunk_tokens, entropy_grad=algorithm.entropy_coeff > 0
@@ -101,6 +105,10 @@ class Passes:
             "clipped": (terms.clipped * mask).sum(),
             "tokens": mask.sum(),
         }
+
+    def _pack(self, policy: PreTrainedModel, lengths: Sequence[int]) -> list[list[int]]:
+        """The micro-batches: rows of sequences that go through the model together."""
+        return (pack_unpadded if takes_packed(policy) else pack)(lengths, self._config.micro_batch_tokens)
 
     def _padded(self, rows: Sequence[Tensor]) -> Tensor:
         return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True).to(self._device)
