@@ -55,13 +55,17 @@ def cut(groups: Sequence[Group], credits: Sequence[Credit], updates: int) -> lis
     return [MiniBatch(tuple(kept), tuple(all_)) for kept, all_ in zip(samples, lengths, strict=True)]
 
 
-def pack(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
-    """Positions of sequences, grouped so that rows * longest row stays within the budget; longest first.
+def pack(lengths: Sequence[int], token_budget: int, padded: bool = True) -> list[list[int]]:
+    """Positions of sequences, grouped so that their tokens stay within the budget; longest first.
 
-    Sorting by length keeps padding small. A sequence longer than the budget gets a micro-batch of its own.
+    Padded sequences count as rows * longest row; sorting by length keeps padding small. Unpadded ones count as what they
+    are, and are put where they first fit. A sequence longer than the budget gets a micro-batch of its own.
     """
+    longest_first = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    if not padded:
+        return _first_fit(longest_first, lengths, token_budget)
     batches: list[list[int]] = []
-    for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+    for position in longest_first:
         if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= token_budget:
             batches[-1].append(position)
         else:
@@ -69,15 +73,10 @@ def pack(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     return batches
 
 
-def pack_unpadded(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
-    """Positions of sequences, grouped so that their tokens, laid end to end, stay within the budget; longest first.
-
-    First fit by decreasing length, which leaves less than a tenth of the room unused where sequences are shorter than
-    a third of the budget. A sequence longer than the budget gets a micro-batch of its own.
-    """
+def _first_fit(order: Sequence[int], lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     batches: list[list[int]] = []
     room: list[int] = []
-    for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+    for position in order:
         found = next((number for number, left in enumerate(room) if lengths[position] <= left), None)
         if found is None:
             batches.append([position])

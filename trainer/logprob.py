@@ -5,9 +5,10 @@ far. Here only response positions reach the head, at most `chunk_tokens` of them
 computed again in the backward pass instead of being kept. So at most chunk_tokens * V logits exist, in about three
 tensors of float32, and the head's gradient is one more tensor of its size: `benchmarks/memory.py` measures it.
 
-Liger-Kernel has the same as one function (LigerFusedLinearScaledCrossEntropyFunction, from 0.8.2 on: a kernel on Hopper,
-chunks of 512 tokens elsewhere). It takes the head's weight as a tensor, so it passes by the hooks that gather a sharded
-head (ZeRO-3), a head with a bias, and adapters. torch's linear_cross_entropy and cut-cross-entropy give no entropy.
+Liger-Kernel has the same as one function (LigerFusedLinearScaledCrossEntropyFunction, from 0.8.2 on: a kernel on
+Hopper, chunks of 512 tokens elsewhere). It takes the head's weight as a tensor, and so passes by the hooks that gather
+a sharded head (ZeRO-3), by a bias and by adapters; calling the head keeps them. torch's own linear_cross_entropy and
+cut-cross-entropy give no entropy.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def logprobs_and_entropies(
     Both float32 of shape [B, T], zero outside `batch.mask`. Gradients flow through the log-probabilities when grad mode
     is on, through the entropies only with `entropy_grad`.
     """
-    hidden = predicting_states(model, batch)
+    hidden = response_states(model, batch)
     head = model.get_output_embeddings()
     chunks = zip(hidden.split(chunk_tokens), batch.targets.split(chunk_tokens), strict=True)
     recompute = torch.is_grad_enabled() and len(hidden) > chunk_tokens
@@ -96,16 +97,20 @@ def logprobs_and_entropies(
     return to_rows([p[0] for p in parts], batch.mask), to_rows([p[1] for p in parts], batch.mask)
 
 
-def predicting_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
+def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
     """[R, hidden size]: for each response token the last layer's state at the position before it."""
     packing = batch.packing
-    arguments = {} if packing is None else {
-        "position_ids": packing.position_ids,
-        "cu_seq_lens_q": packing.boundaries,
-        "cu_seq_lens_k": packing.boundaries,
-        "max_length_q": packing.longest,
-        "max_length_k": packing.longest,
-    }
+    arguments = (
+        {}
+        if packing is None
+        else {
+            "position_ids": packing.position_ids,
+            "cu_seq_lens_q": packing.boundaries,
+            "cu_seq_lens_k": packing.boundaries,
+            "max_length_q": packing.longest,
+            "max_length_k": packing.longest,
+        }
+    )
     with recomputed(model):
         hidden: Tensor = model.base_model(input_ids=batch.input_ids, use_cache=False, **arguments).last_hidden_state
     return hidden.flatten(0, 1)[batch.positions]

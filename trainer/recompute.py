@@ -28,7 +28,9 @@ def enable_recompute(model: PreTrainedModel) -> None:
     }
     problem = None
     if dropouts:
-        problem = "needs a model without dropout, and this one has " + ", ".join(f"{k}={v}" for k, v in dropouts.items())
+        problem = "needs a model without dropout, and this one has " + ", ".join(
+            f"{k}={v}" for k, v in dropouts.items()
+        )
     elif not any(isinstance(module, GradientCheckpointingLayer) for module in model.modules()):
         problem = f"is not supported by {type(model).__name__}"
     if problem:
@@ -41,8 +43,7 @@ def enable_recompute(model: PreTrainedModel) -> None:
 @contextmanager
 def recomputed(model: PreTrainedModel) -> Iterator[None]:
     """What runs forward with gradients inside the block keeps one tensor a layer, if `enable_recompute` was called."""
-    acts = torch.is_grad_enabled() and model.is_gradient_checkpointing
-    layers = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)] if acts else []
+    layers = [m for m in _layers(model) if m.gradient_checkpointing] if torch.is_grad_enabled() else []
     before = [layer.training for layer in layers]
     for layer in layers:
         layer.training = True  # of the layer alone; train() would reach into it
@@ -51,3 +52,7 @@ def recomputed(model: PreTrainedModel) -> Iterator[None]:
     finally:
         for layer, training in zip(layers, before, strict=True):
             layer.training = training
+
+
+def _layers(model: PreTrainedModel) -> list[torch.nn.Module]:
+    return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]

@@ -12,8 +12,18 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 from trainer.attention import SDPA, attending_to_padding, implementation, takes_packed
-from trainer.batch import pack_unpadded
-from trainer.config import Architecture, Attention, ConfigError, Dtype, EngineConfig, ModelConfig
+from trainer.batch import MiniBatch, Sample, pack
+from trainer.config import (
+    AlgorithmConfig,
+    Architecture,
+    Attention,
+    ConfigError,
+    Dtype,
+    EngineConfig,
+    ModelConfig,
+    OptimConfig,
+)
+from trainer.engines.torch_engine import TorchEngine
 from trainer.logprob import collate, logprobs_and_entropies
 from trainer.model import build_model, character_tokenizer
 from trainer.recompute import enable_recompute
@@ -124,9 +134,9 @@ def test_sampling_sees_an_attention_for_padded_rows(model: PreTrainedModel) -> N
 
 def test_flash_is_refused_where_it_cannot_run_and_auto_does_without() -> None:
     assert implementation(EngineConfig(), CPU) == SDPA
-    with pytest.raises(ConfigError, match="engine.attention=flash needs a CUDA device: set engine.attention=auto"):
+    with pytest.raises(ConfigError, match=r"engine.attention=flash needs a CUDA device: set engine.attention=auto"):
         implementation(EngineConfig(attention=Attention.flash), CPU)
-    with pytest.raises(ConfigError, match="engine.dtype is float32"):
+    with pytest.raises(ConfigError, match=r"engine.dtype is float32"):
         implementation(EngineConfig(attention=Attention.flash, dtype=Dtype.float32), torch.device("cuda"))
 
 
@@ -134,9 +144,34 @@ def test_flash_is_refused_where_it_cannot_run_and_auto_does_without() -> None:
 def test_the_budget_of_packed_micro_batches_counts_tokens_and_not_padding(budget: int) -> None:
     rng = random.Random(budget)
     lengths = [rng.randint(1, 30) for _ in range(100)]
-    batches = pack_unpadded(lengths, budget)
+    batches = pack(lengths, budget, padded=False)
     assert sorted(position for batch in batches for position in batch) == list(range(100))
     for batch in batches:
         assert len(batch) == 1 or sum(lengths[position] for position in batch) <= budget
     if budget == 64:
         assert len(batches) <= -(-sum(lengths) // budget) + 1
+
+
+@pytest.mark.parametrize("budget", [1, 30, 10_000])
+def test_an_engine_updates_alike_from_packed_and_from_padded_micro_batches(
+    budget: int, rollouts: Sequence[Rollout]
+) -> None:
+    def updated(attention: str) -> tuple[list[Tensor], dict[str, float]]:
+        shape = ModelConfig(hidden_size=32, intermediate_size=48, num_layers=2, num_heads=2)
+        policy, reference = (build_model(shape, character_tokenizer(), seed) for seed in (1, 2))
+        for one in (policy, reference):
+            one.set_attn_implementation(attention)
+        engine = TorchEngine(policy, reference, EngineConfig(micro_batch_tokens=budget), OptimConfig(), 12, CPU)
+        scores = engine.score(rollouts)
+        samples = tuple(Sample(index, rollout, (-1.0) ** index) for index, rollout in enumerate(rollouts))
+        mini = MiniBatch(samples, tuple(len(rollout.response_ids) for rollout in rollouts))
+        metrics = engine.update(mini, scores, AlgorithmConfig(entropy_coeff=0.01), 1e-4)
+        return [torch.cat(list(values)) for values in (scores.logprobs, scores.entropies, scores.ref_logprobs)], dict(
+            metrics
+        )
+
+    scores, metrics = updated(BY_BOUNDARIES)
+    expected_scores, expected = updated(SDPA)
+    assert metrics == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    for value, wanted in zip(scores, expected_scores, strict=True):
+        torch.testing.assert_close(value, wanted, rtol=0, atol=1e-5)

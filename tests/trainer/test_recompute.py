@@ -79,5 +79,7 @@ def test_a_model_with_dropout_is_refused() -> None:
         vocab_size=20, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1,
         attention_dropout=0.1,
     )  # fmt: skip
-    with pytest.raises(ConfigError, match="this one has attention_dropout=0.1: set engine.gradient_checkpointing=false"):
+    with pytest.raises(
+        ConfigError, match=r"this one has attention_dropout=0\.1: set engine.gradient_checkpointing=false"
+    ):
         enable_recompute(LlamaForCausalLM(shape))

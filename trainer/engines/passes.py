@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from trainer import keys
 from trainer.attention import computes_in_bfloat16, takes_packed
-from trainer.batch import MiniBatch, pack, pack_unpadded
+from trainer.batch import MiniBatch, pack
 from trainer.config import AlgorithmConfig, EngineConfig
 from trainer.engines import Scores
 from trainer.logprob import collate, logprobs_and_entropies
@@ -108,7 +108,7 @@ class Passes:
 
     def _pack(self, policy: PreTrainedModel, lengths: Sequence[int]) -> list[list[int]]:
         """The micro-batches: rows of sequences that go through the model together."""
-        return (pack_unpadded if takes_packed(policy) else pack)(lengths, self._config.micro_batch_tokens)
+        return pack(lengths, self._config.micro_batch_tokens, padded=not takes_packed(policy))
 
     def _padded(self, rows: Sequence[Tensor]) -> Tensor:
         return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True).to(self._device)
