@@ -15,8 +15,8 @@ from typing import Any
 
 from sweeps.spec import Scalar, SweepSpec
 from trainer.compose import compose, flatten
-from trainer.config import ConfigError, RunConfig
-from trainer.identity import base_hash, trial_id
+from trainer.config import ConfigError, MissingError, RunConfig
+from trainer.identity import check_model, trial_id
 from trainer.record import TrialIdentity, read_json, write_json
 from trainer.tasks import load_task
 
@@ -37,12 +37,13 @@ class Trial:
         return _NOT_IN_A_FOLDER_NAME.sub("_", f"{self.identity.run_name}-{self.identity.trial_id[:8]}")
 
 
-def expand(spec: SweepSpec, seeds: Iterable[int] | None = None) -> list[Trial]:
+def expand(spec: SweepSpec, seeds: Iterable[int] | None = None, missing: list[str] | None = None) -> list[Trial]:
     """Every trial of a sweep, for the file's seeds or for `seeds`.
 
-    Raises `ConfigError` for a configuration that is refused, naming the variant, and for two labels of one trial.
+    Raises `ConfigError` for a configuration that is refused, naming the variant, and for two labels of one trial. What
+    this machine lacks for a trial, a model or a data set, is told in `missing` instead, if that is given.
     """
-    points = list(_points(spec))
+    points = list(_points(spec, missing))
     wanted = spec.seeds if seeds is None else tuple(seeds)
     trials = [_trial(spec, *point, seed) for seed in wanted for point in points]
     seen: dict[str, Trial] = {}
@@ -56,7 +57,7 @@ def expand(spec: SweepSpec, seeds: Iterable[int] | None = None) -> list[Trial]:
     return trials
 
 
-def _points(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Scalar], RunConfig]]:
+def _points(spec: SweepSpec, missing: list[str] | None) -> Iterator[tuple[str, dict[str, Scalar], RunConfig]]:
     """Variant, axis values and configuration, for each combination of the two. Composing is slow: not once a seed."""
     for variant, overrides in spec.variants.items():
         for values in itertools.product(*spec.axes.values()):
@@ -64,11 +65,26 @@ def _points(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Scalar], RunConfig
             written = [f"{key}={_as_override(value)}" for key, value in axes.items()]
             try:
                 config = compose([f"scale={spec.scale}", *spec.overrides, *overrides, *written])
-                base_hash(config)  # refuses a model that does not exist
-                load_task(config.task)  # refuses an unknown task and its unknown parameters
+                _check_surroundings(config, missing)
             except ConfigError as error:
                 raise ConfigError(f"{spec.source}: variant {variant}: {error}") from error
             yield variant, axes, _with_spec_settings(config, spec)
+
+
+def _check_surroundings(config: RunConfig, missing: list[str] | None) -> None:
+    """Refuses a model that does not exist, an unknown task and its unknown parameters."""
+
+    def check_task() -> None:
+        load_task(config.task)
+
+    for check in (lambda: check_model(config), check_task):
+        try:
+            check()
+        except MissingError as error:
+            if missing is None:
+                raise
+            if str(error) not in missing:
+                missing.append(str(error))
 
 
 def _with_spec_settings(config: RunConfig, spec: SweepSpec) -> RunConfig:

@@ -58,8 +58,8 @@ def cut(groups: Sequence[Group], credits: Sequence[Credit], updates: int) -> lis
 def pack(lengths: Sequence[int], token_budget: int, padded: bool = True) -> list[list[int]]:
     """Positions of sequences, grouped so that their tokens stay within the budget; longest first.
 
-    Padded sequences count as rows * longest row; sorting by length keeps padding small. Unpadded ones count as what they
-    are, and are put where they first fit. A sequence longer than the budget gets a micro-batch of its own.
+    Padded sequences count as rows * longest row; sorting by length keeps padding small. Unpadded ones count as what
+    they are, and are put where they first fit. A sequence longer than the budget gets a micro-batch of its own.
     """
     longest_first = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     if not padded:

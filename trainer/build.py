@@ -6,14 +6,12 @@ from pathlib import Path
 
 import torch
 
-from trainer.attention import implementation
 from trainer.config import ConfigError, RunConfig
 from trainer.data import ProblemOrder
 from trainer.engines.torch_engine import TorchEngine
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.loop import Parts
-from trainer.model import load_policy, load_tokenizer
-from trainer.recompute import enable_recompute
+from trainer.model import load_pair, load_tokenizer
 from trainer.tasks import load_task
 
 
@@ -26,11 +24,7 @@ def build_parts(config: RunConfig, base: Path) -> Parts:
         order = ProblemOrder(task.train(), config.rollout.prompts_per_step, config.seed)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
-    for model in (policy, reference):
-        model.set_attn_implementation(implementation(config.engine, device))
-    if config.engine.gradient_checkpointing:
-        enable_recompute(policy)
+    policy, reference = load_pair(base, torch.float32, config.engine, device)
     engine = TorchEngine(policy, reference, config.engine, config.optim, config.rollout.max_response_length, device)
     generator = TransformersGenerator(policy, load_tokenizer(base), config.rollout)
     return Parts(config, task, order, generator, engine)

@@ -53,7 +53,7 @@ def train_command(
     """
     from trainer.compose import compose
     from trainer.config import ConfigError
-    from trainer.identity import code_hash, trial_id
+    from trainer.identity import check_gpus, check_model, code_hash, trial_id
     from trainer.owner import owner_alive
     from trainer.record import TrialIdentity, TrialRecord
     from trainer.tasks import load_task
@@ -61,6 +61,8 @@ def train_command(
     if name is not None and not re.fullmatch(r"[\w.+=-]*\w[\w.+=-]*", name):
         raise ConfigError(f"--name {name!r} cannot name a folder: use letters, digits and . _ + = -")
     config = compose(overrides or [])
+    for check in (check_gpus, check_model):
+        check(config)
     load_task(config.task)  # refuses what it cannot make sense of before anything is written
     identity = TrialIdentity(SWEEP, name or _algorithm_name(overrides or []), config.seed, trial_id(config))
     record = TrialRecord(runs_dir / SWEEP / f"{identity.run_name}-{identity.trial_id[:8]}")
@@ -128,14 +130,14 @@ def evaluate_command(
     from dataclasses import replace
 
     from trainer.compose import compose
-    from trainer.identity import base_hash
+    from trainer.identity import check_model
     from trainer.record import TrialRecord
 
     trial = TrialRecord(Path(model))
     config = trial.config() if trial.exists and not overrides else compose(overrides or [])
     folder = str(trial.path / "policy") if trial.exists else model
     if not Path(folder).is_dir():  # refused here at once; from_pretrained would ask the hub for a minute first
-        base_hash(replace(config, model=replace(config.model, path=folder)))
+        check_model(replace(config, model=replace(config.model, path=folder)))
     from rich.console import Console
 
     from trainer.checkup import check

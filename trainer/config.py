@@ -18,6 +18,10 @@ class ConfigError(ValueError):
     """What a user wrote cannot be run; the text says what is wrong, where, and what to write instead."""
 
 
+class MissingError(ConfigError):
+    """What a user wrote is right, but this machine lacks it: a model, a data set, a package. A dry run goes on."""
+
+
 class Reward(StrEnum):
     """How a verdict becomes a reward. pm1: +1 / -1 (paper). zero_one: 1 / 0 (released code). weighted: +lambda / -1."""
 
@@ -179,15 +183,19 @@ class ModelConfig:
 
 
 class GeneratorBackend(StrEnum):
-    """Who samples. `transformers` is the embedded default."""
+    """Who samples. `transformers` is the embedded default; `vllm` is an extra package, for GPUs and CPUs."""
 
     transformers = "transformers"
+    vllm = "vllm"
 
 
 @dataclass
 class RolloutConfig:
     """Sampling: n responses for each of prompts_per_step problems, always at temperature 1 and top-p 1, because any
     other would bias the importance ratio. max_tokens_in_flight bounds one generation batch, padding included.
+
+    For vLLM alone: prompts have at most max_prompt_length tokens; on a GPU it takes gpu_memory_utilization of the whole
+    memory, and with `sleep` gives it back while the engine works. On a CPU its cache holds max_tokens_in_flight.
     """
 
     backend: GeneratorBackend = GeneratorBackend.transformers
@@ -195,12 +203,24 @@ class RolloutConfig:
     prompts_per_step: int = 64
     max_response_length: int = 64
     max_tokens_in_flight: int = 65536
+    max_prompt_length: int = 1024
+    gpu_memory_utilization: float = 0.4
+    sleep: bool = False
 
 
 class EngineBackend(StrEnum):
-    """Who updates. `torch` is the embedded default: plain PyTorch in one process."""
+    """Who updates. `torch` is the embedded default: plain PyTorch in one process. `deepspeed` shards over ranks."""
 
     torch = "torch"
+    deepspeed = "deepspeed"
+
+
+class Offload(StrEnum):
+    """What DeepSpeed keeps in the host's memory: nothing, the optimizer's state, or the weights too (ZeRO-3 only)."""
+
+    none = "none"
+    optimizer = "optimizer"
+    all = "all"
 
 
 class Dtype(StrEnum):
@@ -226,9 +246,16 @@ class EngineConfig:
     micro_batch_tokens bounds the tokens of one forward and backward pass, padding included where there is any;
     logit_chunk_tokens bounds the tokens whose logits over the vocabulary are in memory at once. gradient_checkpointing
     keeps one tensor a layer for the backward pass and computes the rest again: a third more work, far less memory.
+
+    DeepSpeed alone: ranks is the number of processes that share a mini-batch, each with the `resources` of one;
+    zero_stage is what they share out besides (0 nothing, 1 the optimizer's state, 2 gradients too, 3 weights too).
+    How the work is spread is no part of a trial's id: a trial goes on with other ranks and another stage.
     """
 
     backend: EngineBackend = EngineBackend.torch
+    ranks: int = 1
+    zero_stage: int = 0
+    offload: Offload = Offload.none
     dtype: Dtype = Dtype.auto
     threads: int = 1
     micro_batch_tokens: int = 4096
@@ -283,9 +310,10 @@ class EvaluationConfig:
 
 @dataclass
 class ResourcesConfig:
-    """What a scheduler reserves for one run. The one section that cannot change a number: no part of a trial's id.
+    """What a scheduler reserves for each rank of one run (engine.ranks, 1 unless DeepSpeed shares the work).
 
-    accelerator names the kind of GPU that a scale is meant for (`trainer.accelerators`); it is only estimated with.
+    The one section that cannot change a number: no part of a trial's id. accelerator is the kind of GPU that a scale is
+    meant for, a name of `trainer.accelerators`; it serves estimates alone.
     """
 
     cpus: float = 1.0

@@ -20,8 +20,11 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from trainer.attention import implementation
+from trainer.recompute import enable_recompute
+
 if TYPE_CHECKING:
-    from trainer.config import ModelConfig
+    from trainer.config import EngineConfig, ModelConfig
 
 transformers_logging.disable_progress_bar()  # a bar for loading 38 tensors says nothing and clutters every log
 
@@ -83,6 +86,21 @@ def architecture(config: ModelConfig, vocab_size: int) -> PreTrainedConfig:
 def load_policy(path: Path | str, dtype: torch.dtype) -> PreTrainedModel:
     """The model in a Hugging Face folder (or of a hub's name), ready to train."""
     return AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
+
+
+def load_pair(
+    path: Path | str, dtype: torch.dtype, config: EngineConfig, device: torch.device
+) -> tuple[PreTrainedModel, PreTrainedModel]:
+    """Policy and reference, both from `path`, with the attention and the gradient checkpointing that are configured.
+
+    They are not moved: `device` is where they will run.
+    """
+    policy, reference = load_policy(path, dtype), load_policy(path, dtype)
+    for model in (policy, reference):
+        model.set_attn_implementation(implementation(config, device))
+    if config.gradient_checkpointing:
+        enable_recompute(policy)
+    return policy, reference
 
 
 def load_tokenizer(path: Path | str) -> PreTrainedTokenizerBase:
