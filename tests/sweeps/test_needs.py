@@ -24,8 +24,8 @@ def test_variants_that_need_the_same_are_told_once(write_spec: WriteSpec) -> Non
     trials = expand(load_spec(write_spec(seeds=[0, 1], axes={"rollout.n": [4, 8]})))
     needs = group_by_need(trials)
     assert sorted(needs.values()) == [
-        ["grpo-rollout.n=4", "raft-rollout.n=4"],
-        ["grpo-rollout.n=8", "raft-rollout.n=8"],
+        ["grpo-n=4", "raft-n=4"],
+        ["grpo-n=8", "raft-n=8"],
     ]
     assert [found.work.responses for found in needs] == [32, 64]
 
@@ -39,8 +39,8 @@ def test_a_gpu_scale_is_refused_on_a_machine_without_one_and_nothing_is_written(
         code, output = minrl(*command)
         assert code == 2
         assert output.splitlines() == [
-            "error: scale small asks for resources.gpus=1, and this machine has none: take scale tiny, or look at what it "
-            "needs with `minrl sweep FILE --dry-run`"
+            "error: scale small asks for resources.gpus=1, and this machine has none: take scale tiny, or look at what "
+            "it needs with `minrl sweep FILE --dry-run`"
         ]
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
 
