@@ -73,13 +73,9 @@ def _points(spec: SweepSpec, missing: list[str] | None) -> Iterator[tuple[str, d
 
 def _check_surroundings(config: RunConfig, missing: list[str] | None) -> None:
     """Refuses a model that does not exist, an unknown task and its unknown parameters."""
-
-    def check_task() -> None:
-        load_task(config.task)
-
-    for check in (lambda: check_model(config), check_task):
+    for check in (check_model, _check_task):
         try:
-            check()
+            check(config)
         except MissingError as error:
             if missing is None:
                 raise
@@ -87,12 +83,18 @@ def _check_surroundings(config: RunConfig, missing: list[str] | None) -> None:
                 missing.append(str(error))
 
 
+def _check_task(config: RunConfig) -> None:
+    load_task(config.task)
+
+
 def _with_spec_settings(config: RunConfig, spec: SweepSpec) -> RunConfig:
     stop_at = {**config.trainer.stop_at, **spec.stop}
+    cpus = spec.resources.get("cpus", config.resources.cpus)
+    gpus = spec.resources.get("gpus", config.resources.gpus)
     return replace(
         config,
         trainer=replace(config.trainer, stop_at=stop_at),
-        resources=replace(config.resources, **spec.resources),
+        resources=replace(config.resources, cpus=cpus, gpus=gpus),
     )
 
 

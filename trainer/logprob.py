@@ -6,10 +6,10 @@ computed again in the backward pass instead of being kept. So at most chunk_toke
 tensors of float32, and the head's gradient is one more tensor of its size: `benchmarks/memory.py` measures it.
 
 Liger-Kernel has the same as one function (LigerFusedLinearScaledCrossEntropyFunction, from 0.8.2 on: a kernel on
-Hopper, chunks of 512 tokens elsewhere). It takes the head's weight as a tensor of the states' own type, and so passes by
-the hooks that gather a sharded head (ZeRO-3), by autocast, a bias and adapters; calling the head keeps all of them, and
-on a CPU at a vocabulary of 151,936 chunks of 256 tokens peak at 0.6 GiB where it needs 1.9. torch's linear_cross_entropy
-and cut-cross-entropy give no entropy.
+Hopper, chunks of 512 tokens elsewhere). It takes the head's weight as a tensor of the states' own type, and so passes
+by the hooks that gather a sharded head (ZeRO-3), by autocast, a bias and adapters; calling the head keeps all of them.
+On a CPU, at a vocabulary of 151,936, chunks of 256 tokens peak at 0.6 GiB where it needs 1.9. torch's
+linear_cross_entropy and cut-cross-entropy give no entropy.
 """
 
 from __future__ import annotations
