@@ -28,8 +28,8 @@ def claims_command(
     """Judge the paper's 17 claims on your runs: supported, contradicted, underpowered or not tested.
 
     Runs are paired by seed and base model; sweeps are pooled, and a trial that two of
-    them share counts once. Writes claims.html, claims.csv and claims.json. A claim
-    whose runs are missing names the sweep file that brings them.
+    them share counts once. Writes claims.html, .md, .csv and .json. A claim whose runs
+    are missing names the sweep file that brings them.
 
     Examples: [bold]minrl claims paper_ablation positive_only[/]  ·  [bold]minrl claims toy.zip[/]
     """

@@ -1,4 +1,4 @@
-"""The claims table: on the terminal, and as CSV and JSON. `claims_page` writes the HTML."""
+"""The claims table: on the terminal, and as CSV and JSON. Its neighbours write the HTML and the Markdown."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from analysis.catalogue import Comparison
 from analysis.claims import Finding, Verdict
+from analysis.claims_markdown import markdown
 from analysis.claims_page import page
 from analysis.decision import Status
 from analysis.export import write_atomically
@@ -206,9 +207,14 @@ def _plain(value: Any) -> Any:
 
 
 def write(verdicts: Sequence[Verdict], folder: Path) -> list[Path]:
-    """claims.html, claims.csv and claims.json in `folder`; returns their paths."""
+    """claims.html, claims.md, claims.csv and claims.json in `folder`; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {"html": page(verdicts), "csv": frame(verdicts).to_csv(index=False), "json": as_json(verdicts)}
+    contents = {
+        "html": page(verdicts),
+        "md": markdown(verdicts),
+        "csv": frame(verdicts).to_csv(index=False),
+        "json": as_json(verdicts),
+    }
     paths = [folder / f"claims.{ending}" for ending in contents]
     for path, content in zip(paths, contents.values(), strict=True):
         write_atomically(path, content.encode())

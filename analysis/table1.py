@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from analysis.pool import bases
 from analysis.runs import Runs
 
 BASE = "Base"
+ARCHITECTURE = "model.architecture"
 COLUMNS = ["method", "point", "set", "k", "mean", "low", "high", "runs"]
 
 
@@ -24,12 +26,12 @@ def final_table(runs: Runs) -> pd.DataFrame:
 
     `mean` is over runs of the last evaluation's average@k (share correct; a diverged run's last one is carried
     forward), `low` and `high` its 95% t interval, NaN with one run. The base model, at step 0, comes first: its
-    interval is over seeds, and over bases where there are several.
+    interval is over seeds, and over bases where there are several. Bases of two model families have a row each.
     """
     rows = []
     for name, (key, k) in held_out_keys(runs).items():
-        first, final = base_values(runs, key), final_by_run(runs, key)
-        values = {(BASE, ""): first.tolist()}
+        final = final_by_run(runs, key)
+        values = _bases(runs, key)
         for point, look in looks(runs.points).items():
             if point in runs.drawn:
                 values[look.name, point] = final[(runs.runs["point"] == point).to_numpy()].tolist()
@@ -37,6 +39,16 @@ def final_table(runs: Runs) -> pd.DataFrame:
             mean, low, high, n = t_interval(each)
             rows.append(dict(zip(COLUMNS, (method, point, name, k, mean, low, high, n), strict=True)))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _bases(runs: Runs, key: str) -> dict[tuple[str, str], list[float]]:
+    """(method, point) of a base: its values of metric `key`."""
+    families = runs.runs.get(ARCHITECTURE)
+    if families is None or families.nunique() < 2:
+        return {(BASE, ""): base_values(runs, key).tolist()}
+    parts = {family: replace(runs, runs=runs.runs[families == family]) for family in families.dropna().unique()}
+    name = ARCHITECTURE.rpartition(".")[2]
+    return {(f"{BASE}, {name} = {family}", ""): base_values(part, key).tolist() for family, part in parts.items()}
 
 
 def final_markdown(runs: Runs, paper: bool = True) -> str:

@@ -1,10 +1,11 @@
-"""From verdicts to advantages: reward map -> group filter -> baseline -> normalize -> sign. Pure; no torch.
+"""From verdicts to advantages: reward map -> group filter -> baseline -> normalize -> sign. Pure; no torch at run time.
 
 One function serves every algorithm of the paper (arXiv 2504.11343, sections 2 and 4) and its neighbours: a variant is a
 value of `AlgorithmConfig`, never code of its own.
 
 Worked example, n = 4, rewards (+1, +1, +1, -1), so the group mean is 0.5 and the unbiased standard deviation 1:
-Reinforce gives (1, 1, 1, -1), Mean Zero and GRPO give (0.5, 0.5, 0.5, -1.5), RAFT++ keeps the first three with 1.
+Reinforce gives (1, 1, 1, -1), Mean Zero and GRPO give (0.5, 0.5, 0.5, -1.5), RAFT++ keeps the first three with 1, DPO
+one of the first three with 1 and the last with -1.
 """
 
 from __future__ import annotations
@@ -13,31 +14,52 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import TYPE_CHECKING
 
-from trainer.config import AlgorithmConfig, Baseline, Normalize, Rejected, Reward, Sign
+from trainer.config import AlgorithmConfig, Baseline, Normalize, Objective, Rejected, Reward, Sign
+from trainer.preference import pairs
 from trainer.rollout import Group, Verdict
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STD_EPSILON = 1e-6  # the released code's; keeps a group of equal rewards at 0 / (0 + eps) = 0
 
 
 @dataclass(frozen=True, slots=True)
+class TokenCredit:
+    """What a critic makes of one response: float32 of shape [T] each, on the CPU.
+
+    `advantages` weigh the policy's tokens; `returns` are what the critic's values of the same tokens should have been.
+    """
+
+    advantages: Tensor
+    returns: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Credit:
-    """What one group's samples are worth, in sample order; all three of length n.
+    """What one group's samples are worth, in sample order; each of length n.
 
     `kept` says which samples take part in the update. A sample rejected with rejected=zero_advantage is kept, at 0.
+    `tokens` is empty until a critic has been heard (`trainer.critic.critique`); then it stands for `advantages`, which
+    are still the bare rewards. With objective=dpo the chosen response of a pair has advantage 1 and the other -1.
     """
 
     rewards: tuple[float, ...]
     advantages: tuple[float, ...]
     kept: tuple[bool, ...]
+    tokens: tuple[TokenCredit, ...] = ()
 
 
 def assign(groups: Sequence[Group], algorithm: AlgorithmConfig, seed: int) -> list[Credit]:
-    """One `Credit` a group. `seed` decides what random_removal removes and nothing else.
+    """One `Credit` a group. `seed` decides what random_removal removes and which pairs DPO compares, nothing else.
 
     The batch's mean and standard deviation are taken over the samples of the groups that pass the filter.
     """
     rewards = [[reward_of(verdict, algorithm) for verdict in group.verdicts] for group in groups]
+    if algorithm.objective is Objective.dpo:
+        return [_preference(*each) for each in zip(rewards, pairs(groups, seed), strict=True)]
     passes = _filter(groups, algorithm, seed)
     advantages = [_centre(group, algorithm.baseline) for group in rewards]
     if algorithm.baseline is Baseline.batch_mean:
@@ -84,7 +106,7 @@ def _centre(rewards: Sequence[float], baseline: Baseline) -> list[float]:
         case Baseline.leave_one_out:
             others = len(rewards) - 1
             return [reward - (sum(rewards) - reward) / others for reward in rewards]
-        case Baseline.none | Baseline.batch_mean:  # the batch's mean is not known here
+        case Baseline.none | Baseline.batch_mean | Baseline.critic:  # the batch's mean and values are not known here
             return list(rewards)
 
 
@@ -100,7 +122,7 @@ def _scales(
     advantages, as REINFORCE++ whitens them.
     """
     match normalize:
-        case Normalize.none:
+        case Normalize.none | Normalize.whiten:  # whitening is over tokens, once there are values
             return [1.0] * len(rewards)
         case Normalize.group_std:
             return [stdev(group) + STD_EPSILON for group in rewards]
@@ -119,6 +141,13 @@ def _credit(
         advantages=tuple(a if accept else 0.0 for a, accept in zip(advantages, accepted, strict=True)),
         kept=tuple(accept or algorithm.rejected is Rejected.zero_advantage for accept in accepted),
     )
+
+
+def _preference(rewards: Sequence[float], pair: tuple[int, int] | None) -> Credit:
+    """A group without a pair contributes nothing."""
+    signs = {} if pair is None else {pair[0]: 1.0, pair[1]: -1.0}
+    each = range(len(rewards))
+    return Credit(tuple(rewards), tuple(signs.get(i, 0.0) for i in each), tuple(i in signs for i in each))
 
 
 def _flat(groups: Sequence[Sequence[float]], passes: Sequence[bool]) -> list[float]:

@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainer.advantage import Credit
+from trainer.advantage import Credit, TokenCredit
 from trainer.rollout import Group, Rollout
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A kept response with its advantage. `index` is its row among all the step's responses (group by group)."""
+    """A kept response with its advantage. `index` is its row among all the step's responses (group by group).
+
+    `tokens`, where there is a critic, has an advantage for each token, which stands for `advantage`.
+    """
 
     index: int
     rollout: Rollout
     advantage: float
+    tokens: TokenCredit | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -28,7 +32,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class MiniBatch:
-    """The samples of one optimizer update, and the response lengths of all its responses, rejected ones included."""
+    """The samples of one optimizer update, and the response lengths of all its responses, rejected ones included.
+
+    Samples are in the order of the groups; DPO's, of which a group keeps two or none, are so in pairs.
+    """
 
     samples: tuple[Sample, ...]
     all_lengths: tuple[int, ...]
@@ -47,10 +54,11 @@ def cut(groups: Sequence[Group], credits: Sequence[Credit], updates: int) -> lis
     lengths: list[list[int]] = [[] for _ in range(updates)]
     index = 0
     for position, (group, credit) in enumerate(zip(groups, credits, strict=True)):
-        for rollout, advantage, kept in zip(group.rollouts, credit.advantages, credit.kept, strict=True):
+        tokens = credit.tokens or (None,) * len(group.rollouts)
+        for rollout, advantage, kept, each in zip(group.rollouts, credit.advantages, credit.kept, tokens, strict=True):
             lengths[position // size].append(len(rollout.response_ids))
             if kept:
-                samples[position // size].append(Sample(index, rollout, advantage))
+                samples[position // size].append(Sample(index, rollout, advantage, each))
             index += 1
     return [MiniBatch(tuple(kept), tuple(all_)) for kept, all_ in zip(samples, lengths, strict=True)]
 
@@ -85,3 +93,12 @@ def _first_fit(order: Sequence[int], lengths: Sequence[int], token_budget: int) 
             batches[found].append(position)
             room[found] -= lengths[position]
     return batches
+
+
+def pack_pairs(lengths: Sequence[int], token_budget: int, padded: bool = True) -> list[list[int]]:
+    """`pack` for DPO: positions 2i and 2i + 1 are never parted and stay in their order."""
+    pairs = list(zip(lengths[::2], lengths[1::2], strict=True))
+    sizes = [2 * max(pair) if padded else sum(pair) for pair in pairs]
+    return [
+        [row for pair in packed for row in (2 * pair, 2 * pair + 1)] for packed in pack(sizes, token_budget, padded)
+    ]

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import torch
 
-from trainer.config import ConfigError, RunConfig
+from trainer.config import Baseline, ConfigError, RunConfig
+from trainer.critic import Critic
 from trainer.data import ProblemOrder
 from trainer.engines.torch_engine import TorchEngine
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.loop import Parts
-from trainer.model import load_pair, load_tokenizer
+from trainer.model import load_pair, load_policy, load_tokenizer
+from trainer.recompute import enable_recompute
 from trainer.tasks import load_task
 
 
@@ -25,6 +27,13 @@ def build_parts(config: RunConfig, base: Path) -> Parts:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     policy, reference = load_pair(base, torch.float32, config.engine, device)
-    engine = TorchEngine(policy, reference, config.engine, config.optim, config.rollout.max_response_length, device)
+    critic = None
+    if config.algorithm.baseline is Baseline.critic:
+        values = load_policy(base, torch.float32)
+        if config.engine.gradient_checkpointing:
+            enable_recompute(values)
+        critic = Critic(values)
+    limit = config.rollout.max_response_length
+    engine = TorchEngine(policy, reference, config.engine, config.optim, limit, device, critic)
     generator = TransformersGenerator(policy, load_tokenizer(base), config.rollout)
     return Parts(config, task, order, generator, engine)

@@ -37,21 +37,36 @@ class Rejected(StrEnum):
     zero_advantage = "zero_advantage"
 
 
+class Objective(StrEnum):
+    """What is descended: the policy-gradient surrogate, or DPO's preference loss on pairs of a group."""
+
+    surrogate = "surrogate"
+    dpo = "dpo"
+
+
 class Baseline(StrEnum):
-    """What is subtracted from a reward. batch_mean averages over all samples of the step that the filter keeps."""
+    """What is subtracted from a reward. batch_mean averages over all samples of the step that the filter keeps.
+
+    `critic` is PPO's: a value model learned along the way, subtracted token by token.
+    """
 
     none = "none"
     group_mean = "group_mean"
     leave_one_out = "leave_one_out"
     batch_mean = "batch_mean"
+    critic = "critic"
 
 
 class Normalize(StrEnum):
-    """What divides the advantage: nothing, or the standard deviation of the group's rewards or step's advantages."""
+    """What divides the advantage: nothing, or the standard deviation of the group's rewards or step's advantages.
+
+    `whiten` belongs to a critic's advantages, one a token: it subtracts their mean over the step's kept tokens as well.
+    """
 
     none = "none"
     group_std = "group_std"
     batch_std = "batch_std"
+    whiten = "whiten"
 
 
 class Sign(StrEnum):
@@ -100,8 +115,14 @@ class AlgorithmConfig:
     clip_ratio_low/high bound the ratio to [1 - low, 1 + high]; clip_ratio_c is the dual clip for negative advantages;
     null switches each off. kl_loss_coef and entropy_coeff are weights in the loss, 0 for off. positive_weight is
     lambda of the `weighted` reward.
+
+    The last two blocks are null but in the presets that use them. baseline=critic: the discount `gamma` and lambda of
+    generalised advantage estimation, the critic's learning rate as a multiple of the policy's, and how far an update
+    may move a value from where the step began (null for as far as it likes). objective=dpo: dpo_beta, the weight of the
+    log-ratio to the base.
     """
 
+    objective: Objective = Objective.surrogate
     reward: Reward = Reward.pm1
     positive_weight: float | None = None
     keep_all_correct: bool = True
@@ -120,6 +141,11 @@ class AlgorithmConfig:
     kl_loss_type: KlLossType = KlLossType.k3
     kl_loss_coef: float = 0.001
     entropy_coeff: float = 0.0
+    gamma: float | None = None
+    gae_lambda: float | None = None
+    critic_lr_scale: float | None = None
+    value_clip: float | None = None
+    dpo_beta: float | None = None
 
 
 @dataclass

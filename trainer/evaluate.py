@@ -36,8 +36,17 @@ def evaluate(
 def accuracy(groups: Sequence[Group], k: int) -> dict[str, float]:
     """average_at_<k> and pass_at_<k> over groups of at least k responses."""
     average = sum(group.num_correct / len(group.verdicts) for group in groups) / len(groups)
-    passed = sum(pass_at(len(group.verdicts), group.num_correct, k) for group in groups) / len(groups)
-    return {keys.average_at(k): average, keys.pass_at(k): passed}
+    return {keys.average_at(k): average, keys.pass_at(k): _passed(groups, k)}
+
+
+def pass_curve(groups: Sequence[Group], k: int) -> dict[str, float]:
+    """pass_at_<size> for 2, 4, 8, ... and k: the curve that says whether training narrows what the base could do."""
+    sizes = sorted({k, *(2**power for power in range(1, k.bit_length()))})
+    return {keys.pass_at(size): _passed(groups, size) for size in sizes}
+
+
+def _passed(groups: Sequence[Group], k: int) -> float:
+    return sum(pass_at(len(group.verdicts), group.num_correct, k) for group in groups) / len(groups)
 
 
 def pass_at(n: int, correct: int, k: int) -> float:
@@ -55,7 +64,8 @@ def _metrics(groups: Sequence[Group], scores: Scores, k: int) -> dict[str, float
     metrics: dict[str, float] = {}
     for name, rows in sets.items():
         diverged = divergence(scores, [row * k + i for row in rows for i in range(k)])
-        values = accuracy([groups[row] for row in rows], k)
+        members = [groups[row] for row in rows]
+        values = accuracy(members, k) | pass_curve(members, k)
         values |= {"entropy": diverged.entropy, "kl_k3": diverged.kl_k3}
         metrics |= {keys.val(name, key): value for key, value in values.items()}
     for name, rows in levels.items():

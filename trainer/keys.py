@@ -33,6 +33,19 @@ ACTOR_PPO_KL = "actor/ppo_kl"  # mean over trained tokens of log pi_old - log pi
 ACTOR_PG_CLIPFRAC = "actor/pg_clipfrac"  # share of trained tokens whose clipped term is the one that counts
 ACTOR_GRAD_NORM = "actor/grad_norm"  # before clipping; mean over the step's updates
 ACTOR_LR = "actor/lr"  # learning rate; mean over the step's updates
+# objective=dpo alone, in place of pg_loss; margin: dpo_beta * (log(pi / ref) of the chosen - of the rejected response)
+ACTOR_DPO_LOSS = "actor/dpo_loss"  # mean over pairs of -log sigmoid(margin)
+ACTOR_DPO_ACCURACY = "actor/dpo_accuracy"  # share of pairs whose margin is above 0, before the update
+ACTOR_DPO_MARGIN = "actor/dpo_margin"  # mean over pairs, before the update; nats times dpo_beta
+
+# baseline=critic alone. G is the return of a token (advantage before whitening + V), V the critic's value of it.
+CRITIC_EXPLAINED_VARIANCE = (
+    "critic/explained_variance"  # 1 - var(G - V) / var(G), all sampled tokens, before any update
+)
+CRITIC_VALUE_LOSS = "critic/value_loss"  # mean over trained tokens of (V - G)^2 / 2, or of the clipped error if larger
+CRITIC_CLIPFRAC = "critic/clipfrac"  # share of trained tokens whose clipped error is the one that counts
+CRITIC_GRAD_NORM = "critic/grad_norm"  # before clipping; mean over the step's updates
+CRITIC_LR = "critic/lr"  # learning rate; mean over the step's updates
 
 # Held-out evaluation: val/<set>/<name>; sets are "all", the task's own, and "level_<difficulty>" (average_at_k only).
 VAL_ALL = "all"

@@ -17,6 +17,7 @@ from trainer.advantage import assign
 from trainer.batch import cut
 from trainer.checkpoint import Progress
 from trainer.config import RunConfig
+from trainer.critic import critique
 from trainer.data import ProblemOrder
 from trainer.engines import Engine
 from trainer.generators import Generator
@@ -48,8 +49,9 @@ def train_step(step: int, parts: Parts, progress: Progress) -> dict[str, float]:
     with clock("verify"):
         groups = verify(parts.task, sampled)
         credits = assign(groups, config.algorithm, derive(config.seed, "assign", step))
-    with clock("score"):  # old and reference log-probabilities of all samples, before any update
+    with clock("score"):  # old and reference log-probabilities (and values) of all samples, before any update
         scores = engine.score([rollout for group in groups for rollout in group.rollouts])
+        credits = critique(credits, scores.values, config.algorithm)  # one advantage a token, where there is a critic
         metrics = dict(measure(groups, credits, scores, config.rollout.max_response_length))
     with clock("update"):
         updates: list[Mapping[str, float]] = []

@@ -57,13 +57,31 @@ def token_terms(
 ) -> TokenTerms:
     """The terms of a micro-batch before aggregation.
 
-    logprobs, old_logprobs, ref_logprobs, mask: [B, T] (mask 1.0 on response tokens); advantages: [B], one a response.
+    logprobs, old_logprobs, ref_logprobs, mask: [B, T] (mask 1.0 on response tokens); advantages: [B], one a response,
+    or [B, T], one a token.
     ref_logprobs may be None where kl_loss_coef is 0; the KL term is then zero.
     """
     log_ratio = (logprobs - old_logprobs) * mask
-    policy, clipped = _policy_terms(logprobs, log_ratio, advantages[:, None], mask, algorithm)
+    by_token = advantages if advantages.dim() == 2 else advantages[:, None]
+    policy, clipped = _policy_terms(logprobs, log_ratio, by_token, mask, algorithm)
     kl = torch.zeros_like(policy) if ref_logprobs is None else kl_terms(logprobs, ref_logprobs, algorithm.kl_loss_type)
     return TokenTerms(policy=policy, kl=kl, log_ratio=log_ratio.detach(), clipped=clipped)
+
+
+def preference_terms(
+    logprobs: Tensor, ref_logprobs: Tensor, signs: Tensor, mask: Tensor, beta: float
+) -> tuple[Tensor, Tensor]:
+    """DPO (arXiv 2305.18290, equation 7): the loss -log sigmoid(margin) of each pair, and the margin, both [B / 2].
+
+    Rows 2i and 2i + 1 are a pair; signs: [B], 1 for the chosen of the two and -1 for the rejected. margin = beta *
+    (log(pi / ref) of the chosen - log(pi / ref) of the rejected), a response's log being the sum over its tokens.
+    Raises ValueError where two rows are not one chosen and one rejected: the batch was not packed in pairs.
+    """
+    if len(signs) % 2 or signs.view(-1, 2).sum(-1).any():
+        raise ValueError("rows are not pairs of a chosen and a rejected response")
+    log_ratios = ((logprobs - ref_logprobs) * mask).sum(-1)
+    margins = beta * (signs * log_ratios).view(-1, 2).sum(-1)
+    return -torch.nn.functional.logsigmoid(margins), margins.detach()
 
 
 def _policy_terms(

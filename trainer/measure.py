@@ -1,4 +1,4 @@
-"""What a step's samples say, before any filter: rollout/*, reward/*, group/*, response_length/*, verify/*.
+"""What a step's samples say, before any filter: rollout/*, reward/*, group/*, response_length/*, verify/*, critic/*.
 
 Measured on all samples because what a variant trains on is a selection: on one and the same policy the entropy over
 correct responses is a fraction of that over all, so measured on the kept ones variants would differ without training.
@@ -14,6 +14,7 @@ import torch
 from trainer import keys
 from trainer.advantage import Credit
 from trainer.config import KlLossType
+from trainer.critic import explained_variance
 from trainer.engines import Scores
 from trainer.loss import kl_terms
 from trainer.rollout import Group, Verdict
@@ -50,7 +51,9 @@ def measure(
     verdicts = [verdict for group in groups for verdict in group.verdicts]
     lengths = [len(rollout.response_ids) for rollout in rollouts]
     diverged = divergence(scores)
+    variance = None if scores.values is None else explained_variance(credits, scores.values)
     return {
+        **({} if variance is None else {keys.CRITIC_EXPLAINED_VARIANCE: variance}),
         keys.ROLLOUT_ENTROPY: diverged.entropy,
         keys.ROLLOUT_KL_K1: diverged.kl_k1,
         keys.ROLLOUT_KL_K3: diverged.kl_k3,

@@ -18,8 +18,11 @@ from trainer.config import (
     ConfigError,
     Denominator,
     Dtype,
+    EngineBackend,
+    LossAggMode,
     ModelConfig,
     Normalize,
+    Objective,
     Ratio,
     Rejected,
     Reward,
@@ -34,6 +37,8 @@ def validate(config: RunConfig) -> None:
     """Raises `ConfigError` for values and combinations that have no meaning; the text says what to set instead."""
     for problem in (
         *_not_finite(config),
+        *_preference_problems(config),
+        *_critic_problems(config),
         *_algorithm_problems(config.algorithm),
         *_size_problems(config),
         *_model_problems(config.model),
@@ -123,6 +128,86 @@ def _algorithm_problems(a: AlgorithmConfig) -> Sequence[str]:
     refuse(a.kl_loss_coef < 0, "algorithm.kl_loss_coef must not be negative: 0 switches the KL loss off")
     refuse(a.entropy_coeff < 0, "algorithm.entropy_coeff must not be negative: 0 switches the bonus off")
     return found
+
+
+def _preference_problems(config: RunConfig) -> Iterator[str]:
+    """DPO compares two responses of a group; it has no advantage, no ratio to the old policy and no KL term."""
+    a = config.algorithm
+    if (a.objective is Objective.dpo) != (a.dpo_beta is not None):
+        yield "algorithm.dpo_beta belongs to algorithm.objective=dpo: set both (algorithm=dpo does) or neither"
+    if a.objective is not Objective.dpo:
+        return
+    if a.dpo_beta is not None and a.dpo_beta <= 0:
+        yield "algorithm.dpo_beta must be above 0: 0.1 is usual"
+    only = {
+        "keep_all_correct": True,  # a uniform group has no pair in any case
+        "keep_all_wrong": True,
+        "random_removal": False,
+        "rejected": Rejected.drop,
+        "baseline": Baseline.none,
+        "normalize": Normalize.none,
+        "sign": Sign.both,
+        "ratio": Ratio.none,
+        "clip_ratio_low": None,
+        "clip_ratio_high": None,
+        "clip_ratio_c": None,
+        "loss_agg_mode": LossAggMode.seq_mean_token_sum,
+        "denominator": Denominator.kept,
+        "kl_loss_coef": 0.0,
+        "entropy_coeff": 0.0,
+    }
+    for name, value in only.items():
+        if (found := getattr(a, name)) != value:
+            yield (
+                f"algorithm.{name}={_written(found)} means nothing with algorithm.objective=dpo: "
+                f"set algorithm.{name}={_written(value)}, as algorithm=dpo does"
+            )
+    if config.rollout.n < 2:
+        yield "rollout.n=1 leaves algorithm.objective=dpo no two responses to compare: set rollout.n to 2 or more"
+
+
+def _critic_problems(config: RunConfig) -> Iterator[str]:
+    """What PPO's critic needs, and what means nothing with or without it."""
+    a = config.algorithm
+    needed = {"gamma": a.gamma, "gae_lambda": a.gae_lambda, "critic_lr_scale": a.critic_lr_scale}
+    if a.baseline is not Baseline.critic:
+        for name, value in {**needed, "value_clip": a.value_clip}.items():
+            if value is not None:
+                yield f"algorithm.{name} belongs to algorithm.baseline=critic: set algorithm.{name}=null"
+        if a.normalize is Normalize.whiten:
+            yield (
+                "algorithm.normalize=whiten is for a critic's advantages, one a token: "
+                "set algorithm.baseline=critic, or algorithm.normalize=batch_std"
+            )
+        return
+    for name, value in needed.items():
+        if value is None:
+            yield f"algorithm.{name}=null, but algorithm.baseline=critic needs it: algorithm=ppo sets it"
+    for name, value in {"gamma": a.gamma, "gae_lambda": a.gae_lambda}.items():
+        if value is not None and not 0 <= value <= 1:
+            yield f"algorithm.{name} must lie between 0 and 1: 1 is the paper's"
+    for name, value in {"critic_lr_scale": a.critic_lr_scale, "value_clip": a.value_clip}.items():
+        if value is not None and value <= 0:
+            yield f"algorithm.{name} must be above 0"
+    if a.normalize in (Normalize.group_std, Normalize.batch_std):
+        yield (
+            f"algorithm.normalize={a.normalize} is over responses, but a critic gives each token its own advantage: "
+            "set algorithm.normalize=whiten or none"
+        )
+    if a.rejected is Rejected.zero_advantage:
+        yield (
+            "algorithm.rejected=zero_advantage leaves open what a critic learns from rejected samples: "
+            "set algorithm.rejected=drop"
+        )
+    if config.engine.backend is not EngineBackend.torch:
+        yield f"engine.backend={config.engine.backend} trains no critic (algorithm.baseline): set engine.backend=torch"
+
+
+def _written(value: Any) -> str:
+    """As an override writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
 
 
 def _drops_uniform(a: AlgorithmConfig) -> bool:

@@ -16,8 +16,11 @@ from typer.testing import CliRunner, Result
 
 from analysis.claims import judge
 from analysis.claims_cli import claims_command
+from analysis.claims_markdown import markdown
 from analysis.claims_page import page
 from analysis.claims_report import as_json, frame, terminal_table
+from analysis.notebook import SHIPPED
+from analysis.source import open_sources
 from trainer import keys
 from trainer.config import ConfigError
 
@@ -34,12 +37,12 @@ def claims(store: Store, *arguments: str) -> Result:
     return CliRunner().invoke(app, given, env={"COLUMNS": "120"})
 
 
-def test_a_sweep_is_judged_and_three_files_are_written(store: Store, tmp_path: Path) -> None:
+def test_a_sweep_is_judged_and_four_files_are_written(store: Store, tmp_path: Path) -> None:
     done = claims(store, "pair", "--out", str(tmp_path / "out"))
     assert done.exit_code == 0, done.output
     assert "RAFT++ ends close to GRPO." in done.output
-    names = ["claims.html", "claims.csv", "claims.json"]
-    assert done.output.split()[-3:] == [str(tmp_path / "out" / name) for name in names]
+    names = ["claims.html", "claims.md", "claims.csv", "claims.json"]
+    assert done.output.split()[-4:] == [str(tmp_path / "out" / name) for name in names]
     found = json.loads((tmp_path / "out" / "claims.json").read_text())
     assert [claim["id"] for claim in found] == list(range(1, 18))
     third = found[2]["tests"][0]
@@ -97,3 +100,8 @@ def test_json_has_no_value_that_is_not_json(planted: Planted) -> None:
     assert found[1]["tests"][0]["units"][0].keys() == {"base", "seed", "difference"}
     assert found[2]["diverged"]["GRPO"] == {"runs": 5, "diverged": 1}
     assert found[0]["p_claim"] is None
+
+
+def test_the_documented_table_is_what_the_shipped_runs_say() -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
+    assert markdown(judge(open_sources([str(SHIPPED)], Path("runs")))) in documented

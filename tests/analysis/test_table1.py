@@ -45,6 +45,21 @@ def test_the_markdown_has_a_column_a_set_and_the_papers_table_below(evaluated: S
     assert "Reinforce-Rej" not in final_markdown(load(evaluated.uri, "s"), paper=False)
 
 
+def test_each_family_of_models_has_its_own_base(shared_store: Store) -> None:
+    everything = keys.val("all", keys.average_at(4))
+    for family, start in (("qwen2", 0.1), ("llama", 0.3)):
+        for seed in (0, 1):
+            ends = {everything: {0: start, 8: start + 0.5}}
+            shared_store.trial("families", "grpo", seed, ends, axes={"model.architecture": family})
+    rows = final_table(load(shared_store.uri, "families")).set_index("method")["mean"].to_dict()
+    assert rows == {
+        "Base, architecture = llama": pytest.approx(0.3),
+        "Base, architecture = qwen2": pytest.approx(0.1),
+        "GRPO, architecture = llama": pytest.approx(0.8),
+        "GRPO, architecture = qwen2": pytest.approx(0.6),
+    }
+
+
 def test_a_sweep_without_evaluations_says_so(shared_store: Store) -> None:
     shared_store.trial("silent", "grpo", 0, {keys.REWARD_ACCURACY: {1: 0.5}})
     assert "no run was evaluated" in final_markdown(load(shared_store.uri, "silent"))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
+from analysis.paper import table_1
 from sweeps.plan import expand
 from sweeps.spec import SPECS_DIR, load_spec, shipped_specs
 from trainer.compose import presets
@@ -18,6 +21,8 @@ TRIALS = {  # variants x axis values x seeds
     "factorial": 9 * 1 * 5,
     "exploration": 5 * 1 * 5,
     "learning_rate": 4 * 3 * 5,
+    "table1": 7 * 1 * 5,
+    "families": 5 * 2 * 5,
 }
 
 
@@ -43,6 +48,21 @@ def test_a_shipped_file_is_bound_to_no_scale(name: str) -> None:
         assert not spec.overrides
     for overrides in spec.variants.values():
         assert all(item.startswith("algorithm") for item in overrides)
+
+
+def test_table_1_has_the_rows_of_the_papers_table_1_in_its_order() -> None:
+    paper = ["RAFT", "RAFT++", "Iterative DPO", "Reinforce", "GRPO", "PPO", "Reinforce-Rej"]
+    rows = table_1().query("model == 'Qwen2.5-Math-7B-base' and method != 'Base'")["method"].tolist()
+    assert rows == paper
+    shipped = ["raft", "raftpp", "dpo", "reinforce", "grpo", "ppo", "reinforce_rej"]
+    assert list(load_spec(SPECS_DIR / "table1.yaml").variants) == shipped
+
+
+def test_the_two_families_differ_in_their_architecture_and_share_their_shape() -> None:
+    trials = expand(load_spec(SPECS_DIR / "families.yaml"), seeds=[0])
+    models = [trial.config.model for trial in trials if trial.identity.variant == "raft"]
+    assert [model.architecture for model in models] == ["qwen2", "llama"]
+    assert replace(models[0], architecture=models[1].architecture) == models[1]
 
 
 @pytest.mark.parametrize("name", TRIALS)

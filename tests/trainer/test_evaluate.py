@@ -10,7 +10,7 @@ from trainer import keys
 from trainer.base import ensure_base
 from trainer.config import RunConfig
 from trainer.engines.torch_engine import TorchEngine
-from trainer.evaluate import Evaluation, accuracy, evaluate, pass_at
+from trainer.evaluate import Evaluation, accuracy, evaluate, pass_at, pass_curve
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.model import load_policy, load_tokenizer
 from trainer.rollout import Group
@@ -40,6 +40,13 @@ def test_accuracy_averages_over_problems(make_group: Callable[..., Group]) -> No
     groups = [make_group(0), make_group(1), make_group(4)]
     assert accuracy(groups, 4) == pytest.approx({"average_at_4": 5 / 12, "pass_at_4": 2 / 3})
     assert accuracy(groups, 2) == pytest.approx({"average_at_2": 5 / 12, "pass_at_2": 0.5})
+
+
+def test_the_curve_of_pass_at_k_has_the_powers_of_two_and_k(make_group: Callable[..., Group]) -> None:
+    groups = [make_group(1), make_group(0)]
+    # One correct of four: 1 - C(3, 2) / C(4, 2) = 1/2, 1 - C(3, 3) / C(4, 3) = 3/4
+    assert pass_curve(groups, 3) == pytest.approx({"pass_at_2": 1 / 4, "pass_at_3": 3 / 8})
+    assert pass_curve(groups, 4) == pytest.approx({"pass_at_2": 1 / 4, "pass_at_4": 1 / 2})
 
 
 @pytest.fixture(scope="module")

@@ -51,12 +51,13 @@ def test_float32_scores_agree_with_the_cpu(tiny_config: Compose, bases_dir: Path
         )
 
 
+@pytest.mark.parametrize("preset", ["grpo", "ppo", "dpo"])
 @pytest.mark.parametrize("dtype", ["float32", "auto"])
 def test_a_trial_runs_to_its_end_on_the_device(
-    tmp_path: Path, tiny_config: Compose, bases_dir: Path, dtype: str
+    tmp_path: Path, tiny_config: Compose, bases_dir: Path, dtype: str, preset: str
 ) -> None:
-    config = tiny_config("algorithm=grpo", f"engine.dtype={dtype}")
-    *_, last = run_trial(config, TrialIdentity("gpu", "grpo", 0, "0" * 16), tmp_path, bases_dir, None)
+    config = tiny_config(f"algorithm={preset}", f"engine.dtype={dtype}")
+    *_, last = run_trial(config, TrialIdentity("gpu", preset, 0, "0" * 16), tmp_path, bases_dir, None)
     assert last.state is State.done
     for line in TrialRecord(tmp_path).metric_lines():
         assert all(map(math.isfinite, line.metrics.values()))

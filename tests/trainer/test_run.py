@@ -161,6 +161,22 @@ def test_an_interrupted_trial_goes_on_to_the_same_bits(
     assert times(record.metric_lines())[: len(before)] == before
 
 
+@pytest.mark.parametrize("preset", ["ppo", "dpo"])
+def test_what_a_method_learns_beside_the_policy_survives_an_interruption_too(
+    preset: str, tmp_path: Path, tiny_config: Compose, bases_dir: Path
+) -> None:
+    config = tiny_config("trainer.steps=4", f"algorithm={preset}", "evaluation.every=4")
+    whole = run(config, tmp_path / "whole", bases_dir)
+    first = start(config, tmp_path / "parts", bases_dir)
+    steps_taken(first, 4)
+    first.close()
+    parts = run(config, tmp_path / "parts", bases_dir)
+    assert numbers(parts) == numbers(whole)
+    assert policy(parts) == policy(whole)
+    expected = {"ppo": keys.CRITIC_VALUE_LOSS, "dpo": keys.ACTOR_DPO_MARGIN}[preset]
+    assert any(expected in metrics for _, metrics in numbers(whole))
+
+
 def test_a_trial_interrupted_before_its_first_step_starts_anew(
     undisturbed: TrialRecord, tmp_path: Path, tiny_config: Compose, bases_dir: Path
 ) -> None:

@@ -20,11 +20,13 @@ class Scores:
 
     `logprobs`, `entropies` and `ref_logprobs` hold one tensor of shape [T] for each response, on the CPU, under the
     policy at the time of scoring. Scored before the first update of a step, these are the old log-probabilities.
+    `values`, where the engine has a critic, are its predictions of the return, of the same shapes.
     """
 
     logprobs: Sequence[Tensor]
     entropies: Sequence[Tensor]
     ref_logprobs: Sequence[Tensor]
+    values: Sequence[Tensor] | None = None
 
 
 class DivergedError(ArithmeticError):
@@ -35,10 +37,10 @@ class Engine(Protocol):
     """The contract that the loop needs; `trainer.engines.torch_engine` is the embedded default."""
 
     def score(self, rollouts: Sequence[Rollout]) -> Scores:
-        """Log-probabilities and entropies of all `rollouts`, in their order, without gradients."""
+        """Log-probabilities and entropies (and values) of all `rollouts`, in their order, without gradients."""
 
     def update(self, mini: MiniBatch, scores: Scores, algorithm: AlgorithmConfig, lr: float) -> Mapping[str, float]:
-        """One optimizer update on a mini-batch with at least one sample; returns the actor/* metrics.
+        """One optimizer update on a mini-batch with at least one sample; returns the actor/* (and critic/*) metrics.
 
         Sample.index points into `scores`. Raises `DivergedError` if anything is not finite; a loss or gradient that is
         not leaves the policy alone.

@@ -10,12 +10,17 @@ from transformers import PreTrainedModel
 
 from trainer import keys
 from trainer.attention import computes_in_bfloat16, takes_packed
-from trainer.batch import MiniBatch, pack
-from trainer.config import AlgorithmConfig, EngineConfig
+from trainer.batch import MiniBatch, Sample, pack, pack_pairs
+from trainer.config import AlgorithmConfig, EngineConfig, Objective
 from trainer.engines import Scores
 from trainer.logprob import collate, logprobs_and_entropies
-from trainer.loss import token_terms, token_weights
+from trainer.loss import preference_terms, token_terms, token_weights
 from trainer.rollout import Rollout
+
+
+def autocast(config: EngineConfig, device: torch.device) -> torch.autocast:
+    """bfloat16 arithmetic where the configuration asks for it, or leaves it open on a GPU."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=computes_in_bfloat16(config, device))
 
 
 class Passes:
@@ -28,8 +33,7 @@ class Passes:
         self._config = config
         self._max_response_length = max_response_length
         self._device = device
-        bf16 = computes_in_bfloat16(config, device)
-        self._autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
+        self._autocast = autocast(config, device)
 
     @torch.no_grad()
     def score(self, policy: PreTrainedModel, reference: PreTrainedModel, rollouts: Sequence[Rollout]) -> Scores:
@@ -37,7 +41,7 @@ class Passes:
         logprobs: dict[int, Tensor] = {}
         entropies: dict[int, Tensor] = {}
         references: dict[int, Tensor] = {}
-        for rows in self._pack(policy, [_num_tokens(r) for r in rollouts]):
+        for rows in self._pack(policy, [num_tokens(r) for r in rollouts]):
             batch = collate([rollouts[row] for row in rows], self._device, takes_packed(policy))
             with self._autocast:
                 values, entropy = logprobs_and_entropies(policy, batch, self._config.logit_chunk_tokens)
@@ -62,7 +66,7 @@ class Passes:
         """
         weights = token_weights(mini.kept_lengths, mini.all_lengths, algorithm, self._max_response_length)
         totals: dict[str, float] = {}
-        for rows in self._pack(policy, [sample.num_tokens for sample in mini.samples]):
+        for rows in self._pack(policy, [sample.num_tokens for sample in mini.samples], algorithm.objective):
             loss, sums = self._loss(policy, mini, rows, [weights[row] for row in rows], scores, algorithm)
             backward(loss)
             for name, value in sums.items():
@@ -86,16 +90,23 @@ class Passes:
                 policy, batch, self._config.logit_chunk_tokens, entropy_grad=algorithm.entropy_coeff > 0
             )
         mask = batch.mask.float()
+        references = self._padded([scores.ref_logprobs[sample.index] for sample in samples])
+        advantages = self._advantages(samples)
         terms = token_terms(
             logprobs,
             self._padded([scores.logprobs[sample.index] for sample in samples]),
-            self._padded([scores.ref_logprobs[sample.index] for sample in samples]),
-            torch.tensor([sample.advantage for sample in samples], device=self._device),
+            references,
+            advantages,
             mask,
             algorithm,
         )
         weight = mask * torch.tensor(weights, device=self._device)[:, None]
         policy_loss, kl_loss, entropy = ((weight * term).sum() for term in (terms.policy, terms.kl, entropies))
+        pair_sums: dict[str, Tensor] = {}
+        if algorithm.dpo_beta is not None:
+            losses, margins = preference_terms(logprobs, references, advantages, mask, algorithm.dpo_beta)
+            policy_loss = (weight[:, 0].view(-1, 2).sum(1) * losses).sum()  # a pair weighs 1 / pairs, as its two do
+            pair_sums = {"margin": margins.sum(), "won": (margins > 0).sum(), "pairs": torch.ones_like(margins).sum()}
         loss = policy_loss + algorithm.kl_loss_coef * kl_loss - algorithm.entropy_coeff * entropy
         return loss, {
             "policy": policy_loss.detach(),
@@ -104,11 +115,22 @@ class Passes:
             "old_minus_new": -(terms.log_ratio * mask).sum(),
             "clipped": (terms.clipped * mask).sum(),
             "tokens": mask.sum(),
+            **pair_sums,
         }
 
-    def _pack(self, policy: PreTrainedModel, lengths: Sequence[int]) -> list[list[int]]:
+    def _pack(
+        self, policy: PreTrainedModel, lengths: Sequence[int], objective: Objective = Objective.surrogate
+    ) -> list[list[int]]:
         """The micro-batches: rows of sequences that go through the model together."""
-        return pack(lengths, self._config.micro_batch_tokens, padded=not takes_packed(policy))
+        packed = pack_pairs if objective is Objective.dpo else pack
+        return packed(lengths, self._config.micro_batch_tokens, padded=not takes_packed(policy))
+
+    def _advantages(self, samples: Sequence[Sample]) -> Tensor:
+        """[B], one a response, or a critic's [B, T], one a token."""
+        by_token = [sample.tokens.advantages for sample in samples if sample.tokens is not None]
+        if by_token:
+            return self._padded(by_token)
+        return torch.tensor([sample.advantage for sample in samples], device=self._device)
 
     def _padded(self, rows: Sequence[Tensor]) -> Tensor:
         return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True).to(self._device)
@@ -119,7 +141,6 @@ def actor_metrics(
 ) -> dict[str, float]:
     """The actor/* metrics of one update from the sums that `Passes.differentiate` returned."""
     metrics = {
-        keys.ACTOR_PG_LOSS: totals["policy"],
         keys.ACTOR_KL_LOSS: totals["kl"],
         keys.ACTOR_ENTROPY: totals["entropy"],
         keys.ACTOR_PPO_KL: totals["old_minus_new"] / totals["tokens"],
@@ -128,8 +149,15 @@ def actor_metrics(
     }
     if algorithm.clip_ratio_low is not None:  # without bounds nothing could be clipped: leave the key out
         metrics[keys.ACTOR_PG_CLIPFRAC] = totals["clipped"] / totals["tokens"]
-    return metrics
+    if algorithm.objective is Objective.surrogate:
+        return {keys.ACTOR_PG_LOSS: totals["policy"], **metrics}
+    return {
+        keys.ACTOR_DPO_LOSS: totals["policy"],
+        keys.ACTOR_DPO_ACCURACY: totals["won"] / totals["pairs"],
+        keys.ACTOR_DPO_MARGIN: totals["margin"] / totals["pairs"],
+        **metrics,
+    }
 
 
-def _num_tokens(rollout: Rollout) -> int:
+def num_tokens(rollout: Rollout) -> int:
     return len(rollout.prompt_ids) + len(rollout.response_ids)

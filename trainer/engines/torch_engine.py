@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from transformers import PreTrainedModel
 
 from trainer.batch import MiniBatch
 from trainer.config import AlgorithmConfig, EngineConfig, OptimConfig
+from trainer.critic import Critic
 from trainer.engines import DivergedError, Scores
+from trainer.engines.critic_updates import CriticUpdates
 from trainer.engines.passes import Passes, actor_metrics
 from trainer.rollout import Rollout
 
 
 class TorchEngine:
-    """Holds `policy` (trained in place) and `reference` (frozen); both live on `device`."""
+    """Holds `policy` (trained in place), `reference` (frozen) and, for PPO, `critic`; all live on `device`."""
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class TorchEngine:
         optim: OptimConfig,
         max_response_length: int,
         device: torch.device,
+        critic: Critic | None = None,
     ) -> None:
         # Not in training mode: dropout would draw from a random state that no seed and no checkpoint holds, and would
         # make the ratio of the very first update differ from 1.
@@ -42,9 +46,11 @@ class TorchEngine:
         self._optimizer = torch.optim.AdamW(
             policy.parameters(), betas=(optim.beta1, optim.beta2), weight_decay=optim.weight_decay
         )
+        self._critic = None if critic is None else CriticUpdates(critic, config, optim, device)
 
     def score(self, rollouts: Sequence[Rollout]) -> Scores:
-        return self._passes.score(self.policy, self.reference, rollouts)
+        scores = self._passes.score(self.policy, self.reference, rollouts)
+        return scores if self._critic is None else replace(scores, values=self._critic.score(rollouts))
 
     def update(self, mini: MiniBatch, scores: Scores, algorithm: AlgorithmConfig, lr: float) -> Mapping[str, float]:
         self._optimizer.zero_grad(set_to_none=True)
@@ -52,12 +58,16 @@ class TorchEngine:
         norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self._grad_clip).item()
         if not all(map(math.isfinite, (norm, *totals.values()))):
             raise DivergedError("the loss or its gradient is not finite")
+        critic_metrics: Mapping[str, float] = {}
+        if self._critic is not None:  # before the policy's step: if it diverges, the policy is left alone
+            assert scores.values is not None
+            critic_metrics = self._critic.update(mini, scores.values, algorithm, lr)
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         self._optimizer.step()
         if not all(torch.isfinite(parameter).all() for parameter in self.policy.parameters()):
             raise DivergedError("a weight is not finite")
-        return actor_metrics(totals, norm, lr, algorithm)
+        return {**actor_metrics(totals, norm, lr, algorithm), **critic_metrics}
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """named_parameters gives a tied head once; a receiver that holds it apart needs it under both names."""
@@ -65,11 +75,14 @@ class TorchEngine:
             yield name, parameter.detach()
 
     def state(self) -> dict[str, Any]:
-        return {"policy": self.policy.state_dict(), "optimizer": self._optimizer.state_dict()}
+        critic = {} if self._critic is None else self._critic.state()
+        return {"policy": self.policy.state_dict(), "optimizer": self._optimizer.state_dict(), **critic}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.policy.load_state_dict(state["policy"])
         self._optimizer.load_state_dict(state["optimizer"])
+        if self._critic is not None:
+            self._critic.load_state(state)
 
     def save_policy(self, path: Path) -> None:
         self.policy.save_pretrained(path)
