@@ -18,7 +18,7 @@ RunsDir = Annotated[Path, typer.Option(envvar="MINRL_RUNS_DIR", help="Where swee
 def sweep_command(
     file: Annotated[str, typer.Argument(help="A sweep file, or the name of a shipped one, e.g. quickstart.")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the trials and what differs between them; write nothing.")
+        bool, typer.Option("--dry-run", help="Print the trials, what differs, what they would need; write nothing.")
     ] = False,
     add_seeds: Annotated[
         str | None, typer.Option(help="More seeds than the file has, e.g. 5-9 or 5,7; the sweep keeps them.")
@@ -114,13 +114,16 @@ def status_command(
 
 
 def _print_plan(submission: Submission, console: Console) -> None:
-    """The trials with their state, and the settings in which they differ."""
+    """The trials with their state, the settings in which they differ, and what they would need."""
+    from sweeps.needs import print_needs
     from sweeps.plan import differences
     from sweeps.table import count_states, print_differences, trial_table
 
-    trials = submission.trials()
+    missing: list[str] = []
+    trials = submission.trials(missing)
     rows = submission.rows(trials)
     console.print(trial_table(rows, f"{submission.spec.name}: {len(rows)} trials, {count_states(rows)}"))
     print_differences(differences(trials), console)
+    print_needs(trials, missing, console)
     to_run = sum(submission.has_to_run(row) for row in rows)
     console.print(f"{to_run} to run, {len(rows) - to_run} done; nothing was written", highlight=False)

@@ -15,8 +15,8 @@ from typing import Any
 
 from sweeps.spec import Scalar, SweepSpec
 from trainer.compose import compose, flatten
-from trainer.config import ConfigError, RunConfig
-from trainer.identity import base_hash, trial_id
+from trainer.config import ConfigError, MissingError, RunConfig
+from trainer.identity import check_model, trial_id
 from trainer.prompts import check_prompts
 from trainer.record import TrialIdentity, read_json, write_json
 from trainer.tasks import load_task
@@ -38,12 +38,13 @@ class Trial:
         return _NOT_IN_A_FOLDER_NAME.sub("_", f"{self.identity.run_name}-{self.identity.trial_id[:8]}")
 
 
-def expand(spec: SweepSpec, seeds: Iterable[int] | None = None) -> list[Trial]:
+def expand(spec: SweepSpec, seeds: Iterable[int] | None = None, missing: list[str] | None = None) -> list[Trial]:
     """Every trial of a sweep, for the file's seeds or for `seeds`.
 
-    Raises `ConfigError` for a configuration that is refused, naming the variant, and for two labels of one trial.
+    Raises `ConfigError` for a configuration that is refused, naming the variant, and for two labels of one trial. What
+    this machine lacks for a trial, a model or a data set, is told in `missing` instead, if that is given.
     """
-    points = list(_points(spec))
+    points = list(_points(spec, missing))
     wanted = spec.seeds if seeds is None else tuple(seeds)
     trials = [_trial(spec, *point, seed) for seed in wanted for point in points]
     seen: dict[str, Trial] = {}
@@ -57,7 +58,7 @@ def expand(spec: SweepSpec, seeds: Iterable[int] | None = None) -> list[Trial]:
     return trials
 
 
-def _points(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Scalar], RunConfig]]:
+def _points(spec: SweepSpec, missing: list[str] | None) -> Iterator[tuple[str, dict[str, Scalar], RunConfig]]:
     """Variant, axis values and configuration, for each combination of the two. Composing is slow: not once a seed."""
     for variant, overrides in spec.variants.items():
         for values in itertools.product(*spec.axes.values()):
@@ -65,19 +66,36 @@ def _points(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Scalar], RunConfig
             written = [f"{key}={_as_override(value)}" for key, value in axes.items()]
             try:
                 config = compose([f"scale={spec.scale}", *spec.overrides, *overrides, *written])
-                base_hash(config)  # refuses a model that does not exist
-                check_prompts(config, load_task(config.task))  # refuses an unknown task and its unknown parameters
+                _check_surroundings(config, missing)
             except ConfigError as error:
                 raise ConfigError(f"{spec.source}: variant {variant}: {error}") from error
             yield variant, axes, _with_spec_settings(config, spec)
 
 
+def _check_surroundings(config: RunConfig, missing: list[str] | None) -> None:
+    """Refuses a model that does not exist, an unknown task and its unknown parameters."""
+    for check in (check_model, _check_task):
+        try:
+            check(config)
+        except MissingError as error:
+            if missing is None:
+                raise
+            if str(error) not in missing:
+                missing.append(str(error))
+
+
+def _check_task(config: RunConfig) -> None:
+    check_prompts(config, load_task(config.task))
+
+
 def _with_spec_settings(config: RunConfig, spec: SweepSpec) -> RunConfig:
     stop_at = {**config.trainer.stop_at, **spec.stop}
+    cpus = spec.resources.get("cpus", config.resources.cpus)
+    gpus = spec.resources.get("gpus", config.resources.gpus)
     return replace(
         config,
         trainer=replace(config.trainer, stop_at=stop_at),
-        resources=replace(config.resources, **spec.resources),
+        resources=replace(config.resources, cpus=cpus, gpus=gpus),
     )
 
 

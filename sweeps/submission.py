@@ -16,7 +16,7 @@ from sweeps.spec import SweepSpec
 from sweeps.stopping import StopRequest
 from sweeps.table import FINISHED, LiveView, PlainView, count_states, summary_table, tell_failures
 from trainer.config import ConfigError
-from trainer.identity import available_cores, code_hash
+from trainer.identity import available_cores, check_gpus, code_hash
 from trainer.record import State, TrialRecord
 from trainer.tracking import Tracking, ensure_parent, finish_parent, mirror_sweep, prepare_store
 
@@ -39,8 +39,9 @@ class Submission:
     def sweep_dir(self) -> Path:
         return self.runs_dir / self.spec.name
 
-    def trials(self) -> list[Trial]:
-        return expand(self.spec, all_seeds(self.spec, self.sweep_dir, self.added_seeds))
+    def trials(self, missing: list[str] | None = None) -> list[Trial]:
+        """All of them; what this machine lacks for them is told in `missing`, or refused without it (`expand`)."""
+        return expand(self.spec, all_seeds(self.spec, self.sweep_dir, self.added_seeds), missing)
 
     def rows(self, trials: Sequence[Trial]) -> list[Row]:
         """Where the trials stand now."""
@@ -57,8 +58,11 @@ def submit(submission: Submission, console: Console) -> int:
 
     Raises `ConfigError` before anything is written for what is wrong with the sweep or the store.
     """
-    trials = submission.trials()
+    missing: list[str] = []
+    trials = submission.trials(missing)
     _check_machine(submission, trials)
+    if missing:
+        raise ConfigError(f"{submission.spec.source}: {missing[0]}")
     if submission.uri is not None:
         prepare_store(submission.uri)
     stop = StopRequest(submission.sweep_dir, submission.spec.budget_s)
@@ -80,6 +84,8 @@ def _check_machine(submission: Submission, trials: Sequence[Trial]) -> None:
     """What this machine can never give is said at once; what a cluster has, Ray tells later."""
     cores = available_cores()
     for trial in trials:
+        if submission.address is None:
+            check_gpus(trial.config)
         if submission.address is None and trial.config.resources.cpus > cores:
             raise ConfigError(
                 f"{submission.spec.source}: {trial.identity.run_name} reserves resources.cpus="

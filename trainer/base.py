@@ -65,8 +65,10 @@ def _train(config: RunConfig, folder: Path, on_step: OnStep) -> None:
     tokenizer = character_tokenizer()
     threads = torch.get_num_threads()
     torch.set_num_threads(config.model.base.threads)
+    # By what the run reserves, not by what is there: the toy base of a CPU scale is the same on every machine.
+    device = "cuda" if config.resources.gpus > 0 and torch.cuda.is_available() else "cpu"
     try:
-        model = build_model(config.model, tokenizer, derive(config.model.base_seed, "base weights"))
+        model = build_model(config.model, tokenizer, derive(config.model.base_seed, "base weights")).to(device)
         _supervise(model, tokenizer, task, config.model.base, config.model.base_seed, on_step)
         report = _report(model, tokenizer, task, config)
     finally:
@@ -127,8 +129,8 @@ def _demonstration_loss(
         end = len(prompt) + len(response)
         input_ids[row, :end] = torch.tensor([*prompt, *response])
         labels[row, len(prompt) : end] = torch.tensor(response)
-    logits = model(input_ids=input_ids[:, :-1], use_cache=False).logits
-    return cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten())
+    logits = model(input_ids=input_ids[:, :-1].to(model.device), use_cache=False).logits
+    return cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten().to(model.device))
 
 
 def _report(

@@ -63,13 +63,17 @@ def cut(groups: Sequence[Group], credits: Sequence[Credit], updates: int) -> lis
     return [MiniBatch(tuple(kept), tuple(all_)) for kept, all_ in zip(samples, lengths, strict=True)]
 
 
-def pack(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
-    """Positions of sequences, grouped so that rows * longest row stays within the budget; longest first.
+def pack(lengths: Sequence[int], token_budget: int, padded: bool = True) -> list[list[int]]:
+    """Positions of sequences, grouped so that their tokens stay within the budget; longest first.
 
-    Sorting by length keeps padding small. A sequence longer than the budget gets a micro-batch of its own.
+    Padded sequences count as rows * longest row; sorting by length keeps padding small. Unpadded ones count as what
+    they are, and are put where they first fit. A sequence longer than the budget gets a micro-batch of its own.
     """
+    longest_first = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    if not padded:
+        return _first_fit(longest_first, lengths, token_budget)
     batches: list[list[int]] = []
-    for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+    for position in longest_first:
         if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= token_budget:
             batches[-1].append(position)
         else:
@@ -77,7 +81,24 @@ def pack(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     return batches
 
 
-def pack_pairs(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+def _first_fit(order: Sequence[int], lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    batches: list[list[int]] = []
+    room: list[int] = []
+    for position in order:
+        found = next((number for number, left in enumerate(room) if lengths[position] <= left), None)
+        if found is None:
+            batches.append([position])
+            room.append(token_budget - lengths[position])
+        else:
+            batches[found].append(position)
+            room[found] -= lengths[position]
+    return batches
+
+
+def pack_pairs(lengths: Sequence[int], token_budget: int, padded: bool = True) -> list[list[int]]:
     """`pack` for DPO: positions 2i and 2i + 1 are never parted and stay in their order."""
-    longer = [max(pair) for pair in zip(lengths[::2], lengths[1::2], strict=True)]
-    return [[row for pair in pairs for row in (2 * pair, 2 * pair + 1)] for pairs in pack(longer, token_budget // 2)]
+    pairs = list(zip(lengths[::2], lengths[1::2], strict=True))
+    sizes = [2 * max(pair) if padded else sum(pair) for pair in pairs]
+    return [
+        [row for pair in packed for row in (2 * pair, 2 * pair + 1)] for packed in pack(sizes, token_budget, padded)
+    ]

@@ -7,15 +7,16 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
+from trainer.attention import compute_dtype
 from trainer.config import Baseline, ConfigError, GeneratorBackend, RunConfig
 from trainer.critic import Critic
 from trainer.data import ProblemOrder
-from trainer.engines.passes import compute_dtype
 from trainer.engines.torch_engine import TorchEngine
 from trainer.generators import Generator
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.loop import Parts
-from trainer.model import load_policy, load_tokenizer
+from trainer.model import load_pair, load_policy, load_tokenizer
+from trainer.recompute import enable_recompute
 from trainer.tasks import load_task
 from trainer.validate import check_installed
 
@@ -29,8 +30,13 @@ def build_parts(config: RunConfig, base: Path) -> Parts:
         order = ProblemOrder(task.train(), config.rollout.prompts_per_step, config.seed)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
-    critic = Critic(load_policy(base, torch.float32)) if config.algorithm.baseline is Baseline.critic else None
+    policy, reference = load_pair(base, torch.float32, config.engine, device)
+    critic = None
+    if config.algorithm.baseline is Baseline.critic:
+        values = load_policy(base, torch.float32)
+        if config.engine.gradient_checkpointing:
+            enable_recompute(values)
+        critic = Critic(values)
     limit = config.rollout.max_response_length
     engine = TorchEngine(policy, reference, config.engine, config.optim, limit, device, critic)
     return Parts(config, task, order, build_generator(config, base, policy, device), engine)
@@ -47,7 +53,7 @@ def build_generator(config: RunConfig, base: Path | str, policy: PreTrainedModel
             # Imported here: most runs do without, and many machines have no vLLM.
             from trainer.generators.vllm_generator import VllmGenerator
 
-            return VllmGenerator(base, tokenizer, config.rollout, compute_dtype(config.engine.dtype, device), device)
+            return VllmGenerator(base, tokenizer, config.rollout, compute_dtype(config.engine, device), device)
 
 
 def pick_device() -> torch.device:

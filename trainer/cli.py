@@ -54,7 +54,7 @@ def train_command(
     """
     from trainer.compose import compose
     from trainer.config import ConfigError
-    from trainer.identity import code_hash, trial_id
+    from trainer.identity import check_gpus, check_model, code_hash, trial_id
     from trainer.owner import owner_alive
     from trainer.prompts import check_prompts
     from trainer.record import TrialIdentity, TrialRecord
@@ -64,8 +64,9 @@ def train_command(
     if name is not None and not re.fullmatch(r"[\w.+=-]*\w[\w.+=-]*", name):
         raise ConfigError(f"--name {name!r} cannot name a folder: use letters, digits and . _ + = -")
     config = compose(overrides or [])
-    check_installed(config)
-    check_prompts(config, load_task(config.task))  # refuses what it cannot make sense of before anything is written
+    for check in (check_gpus, check_installed, check_model):  # refuse before anything is written
+        check(config)
+    check_prompts(config, load_task(config.task))
     identity = TrialIdentity(SWEEP, name or _algorithm_name(overrides or []), config.seed, trial_id(config))
     record = TrialRecord(runs_dir / SWEEP / f"{identity.run_name}-{identity.trial_id[:8]}")
     status = record.status()
@@ -132,14 +133,14 @@ def evaluate_command(
     from dataclasses import replace
 
     from trainer.compose import compose
-    from trainer.identity import base_hash
+    from trainer.identity import check_model
     from trainer.record import TrialRecord
 
     trial = TrialRecord(Path(model))
     config = trial.config() if trial.exists and not overrides else compose(overrides or [])
     folder = str(trial.path / "policy") if trial.exists else model
     if not Path(folder).is_dir():  # refused here at once; from_pretrained would ask the hub for a minute first
-        base_hash(replace(config, model=replace(config.model, path=folder)))
+        check_model(replace(config, model=replace(config.model, path=folder)))
     from rich.console import Console
 
     from trainer.checkup import check

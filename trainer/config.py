@@ -18,6 +18,10 @@ class ConfigError(ValueError):
     """What a user wrote cannot be run; the text says what is wrong, where, and what to write instead."""
 
 
+class MissingError(ConfigError):
+    """What a user wrote is right, but this machine lacks it: a model, a data set, a package. A dry run goes on."""
+
+
 class Reward(StrEnum):
     """How a verdict becomes a reward. pm1: +1 / -1 (paper). zero_one: 1 / 0 (released code). weighted: +lambda / -1."""
 
@@ -186,6 +190,9 @@ class ModelConfig:
     base_seed fixes the toy base's initial weights and its training data; it is an axis worth sweeping. The usual
     initializer_range of 0.02 and rope_theta of 10,000 are made for widths of thousands and texts of pages: a narrow
     model on lines of some 50 characters learns several times faster with a wider and a shorter one.
+
+    num_kv_heads of null means as many as num_heads, vocab_size of null the characters of the toy tokenizer. Beside a
+    `path` the shape is only a stand-in, for estimates where the model's own config.json cannot be read.
     """
 
     path: str | None = None
@@ -194,9 +201,12 @@ class ModelConfig:
     intermediate_size: int = 256
     num_layers: int = 3
     num_heads: int = 4
+    num_kv_heads: int | None = None
     max_positions: int = 256
     initializer_range: float = 0.1
     rope_theta: float = 200.0
+    vocab_size: int | None = None
+    tie_embeddings: bool = True
     base_seed: int = 0
     base: BaseRecipe = field(default_factory=BaseRecipe)
 
@@ -228,9 +238,18 @@ class RolloutConfig:
 
 
 class EngineBackend(StrEnum):
-    """Who updates. `torch` is the embedded default: plain PyTorch in one process."""
+    """Who updates. `torch` is the embedded default: plain PyTorch in one process. `deepspeed` shards over ranks."""
 
     torch = "torch"
+    deepspeed = "deepspeed"
+
+
+class Offload(StrEnum):
+    """What DeepSpeed keeps in the host's memory: nothing, the optimizer's state, or the weights too (ZeRO-3 only)."""
+
+    none = "none"
+    optimizer = "optimizer"
+    all = "all"
 
 
 class Dtype(StrEnum):
@@ -241,19 +260,37 @@ class Dtype(StrEnum):
     bfloat16 = "bfloat16"
 
 
+class Attention(StrEnum):
+    """flash: flash-attn on packed tokens, without padding. sdpa: torch's own on padded rows. auto: flash if it runs."""
+
+    auto = "auto"
+    sdpa = "sdpa"
+    flash = "flash"
+
+
 @dataclass
 class EngineConfig:
     """The machine's side of training: nothing here changes a loss beyond rounding.
 
-    micro_batch_tokens bounds the padded tokens of one forward and backward pass; logit_chunk_tokens bounds the tokens
-    whose logits over the vocabulary are in memory at once.
+    micro_batch_tokens bounds the tokens of one forward and backward pass, padding included where there is any;
+    logit_chunk_tokens bounds the tokens whose logits over the vocabulary are in memory at once. gradient_checkpointing
+    keeps one tensor a layer for the backward pass and computes the rest again: a third more work, far less memory.
+
+    DeepSpeed alone: ranks is the number of processes that share a mini-batch, each with the `resources` of one;
+    zero_stage is what they share out besides (0 nothing, 1 the optimizer's state, 2 gradients too, 3 weights too).
+    How the work is spread is no part of a trial's id: a trial goes on with other ranks and another stage.
     """
 
     backend: EngineBackend = EngineBackend.torch
+    ranks: int = 1
+    zero_stage: int = 0
+    offload: Offload = Offload.none
     dtype: Dtype = Dtype.auto
     threads: int = 1
     micro_batch_tokens: int = 4096
     logit_chunk_tokens: int = 4096
+    attention: Attention = Attention.auto
+    gradient_checkpointing: bool = False
 
 
 @dataclass
@@ -302,10 +339,15 @@ class EvaluationConfig:
 
 @dataclass
 class ResourcesConfig:
-    """What a scheduler reserves for one run. The one section that cannot change a number: no part of a trial's id."""
+    """What a scheduler reserves for each rank of one run (engine.ranks, 1 unless DeepSpeed shares the work).
+
+    The one section that cannot change a number: no part of a trial's id. accelerator is the kind of GPU that a scale is
+    meant for, a name of `trainer.accelerators`; it serves estimates alone.
+    """
 
     cpus: float = 1.0
     gpus: float = 0.0
+    accelerator: str | None = None
 
 
 @dataclass

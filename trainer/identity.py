@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.compose import to_dict
-from trainer.config import SCHEMA_VERSION, ConfigError, RunConfig
+from trainer.config import SCHEMA_VERSION, ConfigError, MissingError, RunConfig
 from trainer.hub import is_cached, is_hub_name, why_not_on_hub
 
 SOURCES = Path(__file__).parent
@@ -48,8 +48,8 @@ def base_hash(config: RunConfig) -> str:
     """16 hex digits over what makes the weights that a run starts from.
 
     A toy base: its shape, recipe and seed, the task that it is taught, and the sources that build it. A local model:
-    the contents of its configuration, tokenizer and weights. A hub model: its name. Raises `ConfigError` for a model
-    that does not exist.
+    the contents of its configuration, tokenizer and weights. A hub model: its name, be it there or not (`check_model`).
+    Raises `ConfigError` for a path that is neither a model's folder nor a possible name.
     """
     content = _content(config)
     path = content["model"].pop("path")
@@ -57,8 +57,15 @@ def base_hash(config: RunConfig) -> str:
         return _digest({"model": content["model"], "task": content["task"], "sources": _sources_hash(BASE_SOURCES)})
     if _is_local(path):
         return _folder_hash(Path(path).expanduser().resolve())
-    _check_hub(path)
+    _check_hub_name(path)
     return _digest({"hub": path})
+
+
+def check_model(config: RunConfig) -> None:
+    """Raises `MissingError` for a hub model that is neither in the cache nor to be had, `ConfigError` for no model."""
+    base_hash(config)
+    if config.model.path is not None and not _is_local(config.model.path):
+        _check_hub(config.model.path)
 
 
 def code_hash() -> str:
@@ -124,17 +131,23 @@ def _folder_hash(folder: Path) -> str:
     return _digest({file.name: _file_hash(file) for file in files})
 
 
+def _check_hub_name(name: str) -> None:
+    if not is_hub_name(name):
+        raise ConfigError(f"{_no_model(name)}: give an existing folder, a hub name, or null for the toy base")
+
+
 @cache
 def _check_hub(name: str) -> None:
-    """Raises `ConfigError` unless `name` is a model in Hugging Face's cache or on the hub."""
-    missing = f"model.path={name!r} is neither a folder nor a model of the Hugging Face hub"
-    if not is_hub_name(name):
-        raise ConfigError(f"{missing}: give an existing folder, a hub name, or null for the toy base")
+    """Raises `MissingError` unless `name` is a model in Hugging Face's cache or on the hub."""
     if is_cached(name, "config.json"):
         return
     reason = why_not_on_hub("models", name)
     if reason is not None:
-        raise ConfigError(f"{missing} ({reason}): give a folder, a hub name, or null for the toy base")
+        raise MissingError(f"{_no_model(name)} ({reason}): give a folder, a hub name, or null for the toy base")
+
+
+def _no_model(name: str) -> str:
+    return f"model.path={name!r} is neither a folder nor a model of the Hugging Face hub"
 
 
 # --- hashes ---------------------------------------------------------------------------------------------------------
@@ -178,6 +191,22 @@ def _gpus() -> list[str]:
 def available_cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_gpus(config: RunConfig) -> None:
+    """Raises `MissingError` where a run asks for more GPUs than this machine has. Imports torch for a run that asks."""
+    needed = config.resources.gpus * config.engine.ranks
+    if needed <= 0:
+        return
+    import torch
+
+    there = torch.cuda.device_count()
+    if needed > there:
+        each = f" on each of engine.ranks={config.engine.ranks}" if config.engine.ranks > 1 else ""
+        raise MissingError(
+            f"scale {config.scale} asks for resources.gpus={config.resources.gpus:g}{each}, and this machine has "
+            f"{there or 'none'}: take scale tiny, or look at what it needs with `minrl sweep FILE --dry-run`"
+        )
 
 
 @cache

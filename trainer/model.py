@@ -12,6 +12,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     LlamaConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -19,8 +20,11 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from trainer.attention import implementation
+from trainer.recompute import enable_recompute
+
 if TYPE_CHECKING:
-    from trainer.config import ModelConfig
+    from trainer.config import EngineConfig, ModelConfig
 
 transformers_logging.disable_progress_bar()  # a bar for loading 38 tensors says nothing and clutters every log
 
@@ -52,30 +56,51 @@ def _byte_level(character: str) -> str:
 
 def build_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
     """A randomly initialised Qwen2 or Llama of the configured shape; the same weights for the same seed."""
-    family = {"qwen2": Qwen2Config, "llama": LlamaConfig}[config.architecture]
-    hf_config = family(
-        vocab_size=len(tokenizer),
-        hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size,
-        num_hidden_layers=config.num_layers,
-        num_attention_heads=config.num_heads,
-        num_key_value_heads=config.num_heads,
-        max_position_embeddings=config.max_positions,
-        initializer_range=config.initializer_range,
-        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    hf_config = architecture(config, len(tokenizer))
+    hf_config.eos_token_id, hf_config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return AutoModelForCausalLM.from_config(hf_config, attn_implementation="sdpa", dtype=torch.float32)
 
 
+def architecture(config: ModelConfig, vocab_size: int) -> PreTrainedConfig:
+    """The configured shape in Hugging Face's terms."""
+    family = {"qwen2": Qwen2Config, "llama": LlamaConfig}[config.architecture]
+    return family(
+        vocab_size=vocab_size,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads,
+        num_key_value_heads=config.num_kv_heads or config.num_heads,
+        max_position_embeddings=config.max_positions,
+        initializer_range=config.initializer_range,
+        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
+        tie_word_embeddings=config.tie_embeddings,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+    )
+
+
 def load_policy(path: Path | str, dtype: torch.dtype) -> PreTrainedModel:
     """The model in a Hugging Face folder (or of a hub's name), ready to train."""
     return AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
+
+
+def load_pair(
+    path: Path | str, dtype: torch.dtype, config: EngineConfig, device: torch.device
+) -> tuple[PreTrainedModel, PreTrainedModel]:
+    """Policy and reference, both from `path`, with the attention and the gradient checkpointing that are configured.
+
+    They are not moved: `device` is where they will run.
+    """
+    policy, reference = load_policy(path, dtype), load_policy(path, dtype)
+    for model in (policy, reference):
+        model.set_attn_implementation(implementation(config, device))
+    if config.gradient_checkpointing:
+        enable_recompute(policy)
+    return policy, reference
 
 
 def load_tokenizer(path: Path | str) -> PreTrainedTokenizerBase:

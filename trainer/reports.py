@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from trainer import keys
+from trainer.estimate import GIB, RESERVED_GIB, Estimate
 
 HEADINGS = {"all_wrong_frac": "all wrong", "mixed_frac": "mixed", "all_correct_frac": "all correct"}
 
@@ -22,6 +23,46 @@ def evaluation_table(rows: Mapping[str, Mapping[str, float]], k: int, title: str
     """One line a set and a difficulty; at k = 1 the two measures are one."""
     hidden = {keys.pass_at(k)} if k == 1 else set()
     return _table(title, {name: {key: row[key] for key in row if key not in hidden} for name, row in rows.items()})
+
+
+def estimate_table(needs: Estimate, title: str) -> Table:
+    """Memory of the fullest GPU (or of the process), work and time of a step; what is nothing is left out."""
+    memory, work, seconds = needs.memory, needs.work, needs.seconds
+    table = Table("", "estimate", "", title=title, title_justify="left")
+    reserved = f"of one {needs.accelerator}, and {RESERVED_GIB:g} GiB for the driver"
+    where = reserved if needs.accelerator else "of the process, and 1 GiB for libraries"
+    table.add_row("parameters", _count(needs.parameters))
+    table.add_row("memory", _bytes(memory.peak), where)
+    for name in ("weights", "optimizer", "reference", "gradients", "activations", "logits", "generator"):
+        if getattr(memory, name):
+            lent = name == "generator" and memory.lent
+            table.add_row(f"  {name}", _bytes(getattr(memory, name)), "while the updates' is free" if lent else "")
+    if memory.host:
+        table.add_row("host memory", _bytes(memory.host), "offloaded, all ranks")
+    table.add_row("a step's responses", f"{work.responses:,}", f"{_count(work.tokens)} tokens, at half the longest")
+    for name in ("sample", "score", "update"):
+        operations = f"{_count(getattr(work, f'{name}_flops'))}FLOP"
+        table.add_row(f"  {name}", operations, _seconds(getattr(seconds, name)) if seconds else "")
+    if seconds:
+        ranks = f"on {needs.ranks} x {needs.accelerator}"
+        table.add_row("a step's time", _seconds(seconds.step), ranks)
+        table.add_row("an evaluation", _seconds(seconds.evaluation), ranks)
+    return table
+
+
+def _bytes(size: float) -> str:
+    return f"{size / GIB:,.1f} GiB" if size >= GIB else f"{size / 2**20:,.1f} MiB"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:,.0f} s" if value >= 10 else f"{value:.2g} s"
+
+
+def _count(value: float) -> str:
+    for unit, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:,.4g} {unit}"
+    return f"{value:,.0f} "
 
 
 def _table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:

@@ -11,14 +11,18 @@ from dataclasses import fields, is_dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from trainer.accelerators import ACCELERATORS
 from trainer.config import (
     AlgorithmConfig,
+    Attention,
     Baseline,
     ConfigError,
     Denominator,
+    Dtype,
     EngineBackend,
     GeneratorBackend,
     LossAggMode,
+    ModelConfig,
     Normalize,
     Objective,
     Ratio,
@@ -40,6 +44,8 @@ def validate(config: RunConfig) -> None:
         *_algorithm_problems(config.algorithm),
         *_size_problems(config),
         *_rollout_problems(config),
+        *_model_problems(config.model),
+        *_machine_problems(config),
     ):
         raise ConfigError(problem)
 
@@ -299,3 +305,23 @@ def _size_problems(config: RunConfig) -> Sequence[str]:
             "rollout.n=1 has no group to compare with: set rollout.n to 2 or more, or baseline and normalize to none"
         )
     return found
+
+
+def _model_problems(model: ModelConfig) -> Iterator[str]:
+    """A shape that cannot be built."""
+    for name, value in (("num_kv_heads", model.num_kv_heads), ("vocab_size", model.vocab_size)):
+        if value is not None and value <= 0:
+            yield f"model.{name}={value} must be above 0, or null"
+    if model.num_kv_heads and model.num_heads % model.num_kv_heads:
+        yield f"model.num_heads={model.num_heads} is not a multiple of model.num_kv_heads={model.num_kv_heads}"
+    if model.path is None and model.vocab_size is not None:
+        yield "model.vocab_size belongs to a model.path: the toy base has its characters, so leave it null"
+
+
+def _machine_problems(config: RunConfig) -> Iterator[str]:
+    """What the machine is asked for, in words that nobody knows or that exclude each other."""
+    name = config.resources.accelerator
+    if name is not None and name not in ACCELERATORS:
+        yield f"resources.accelerator={name!r} is not known: use null or one of {', '.join(ACCELERATORS)}"
+    if config.engine.attention is Attention.flash and config.engine.dtype is Dtype.float32:
+        yield "engine.attention=flash computes in bfloat16 only: set engine.dtype=auto, or engine.attention=sdpa"

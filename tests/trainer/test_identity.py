@@ -16,6 +16,7 @@ from trainer import identity
 from trainer.compose import compose, from_dict, to_dict
 from trainer.config import (
     Architecture,
+    Attention,
     Baseline,
     ConfigError,
     Denominator,
@@ -23,6 +24,7 @@ from trainer.config import (
     KlLossType,
     LossAggMode,
     Normalize,
+    Offload,
     Ratio,
     Rejected,
     Reward,
@@ -32,9 +34,12 @@ from trainer.config import (
 from trainer.identity import base_hash, code_hash, environment, trial_id
 
 CONFIG = compose(["algorithm=grpo", "seed=3"])
-ENUMS = (Reward, Rejected, Baseline, Normalize, Sign, Ratio, LossAggMode, Denominator, KlLossType, Architecture, Dtype)
+ENUMS = (
+    *(Reward, Rejected, Baseline, Normalize, Sign, Ratio, LossAggMode, Denominator, KlLossType),
+    *(Architecture, Attention, Offload, Dtype),
+)
 ONE_VALUED = {"rollout.backend", "engine.backend"}  # schema without a second value to change to
-WITHOUT_EFFECT = {"scale", "resources.cpus", "resources.gpus"}
+WITHOUT_EFFECT = {"scale", "resources.cpus", "resources.gpus", "resources.accelerator"}
 
 
 def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -49,6 +54,8 @@ def _other(key: str, value: Any) -> Any:
     """A value of the same type that differs."""
     if key in ("algorithm.positive_weight", "algorithm.clip_ratio_c"):
         return 2.5
+    if key in ("model.num_kv_heads", "model.vocab_size"):
+        return 2
     if isinstance(value, Mapping):
         return {"reward/accuracy": 0.9}
     if isinstance(value, bool):
@@ -56,7 +63,7 @@ def _other(key: str, value: Any) -> Any:
     if isinstance(value, int | float):
         return value + 1
     for enum in ENUMS:
-        if key.startswith(("algorithm.", "model.", "engine.")) and value in list(enum):
+        if key.rsplit(".", 1)[-1].replace("_", "") == enum.__name__.lower():
             return next(str(member) for member in enum if member != value)
     return f"{value}_"
 
@@ -163,7 +170,8 @@ def test_a_hub_model_in_the_cache_counts_by_its_name(tmp_path: Path) -> None:
         "from trainer.compose import compose; from trainer.identity import base_hash\n"
         "one, two = (base_hash(compose([f'model.path=org/{n}'])) for n in ('one', 'two')); assert one != two\n"
         "from trainer.config import ConfigError\n"
-        "try:\n    base_hash(compose(['model.path=org/three']))\nexcept ConfigError as error:\n    print(error)"
+        "from trainer.identity import check_model; check_model(compose(['model.path=org/one']))\n"
+        "try:\n    check_model(compose(['model.path=org/three']))\nexcept ConfigError as error:\n    print(error)"
     )
     environment = {
         **os.environ,

@@ -9,8 +9,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trainer import keys
+from trainer.attention import compute_dtype, takes_packed
 from trainer.batch import MiniBatch, Sample, pack, pack_pairs
-from trainer.config import AlgorithmConfig, Dtype, EngineConfig, Objective
+from trainer.config import AlgorithmConfig, EngineConfig, Objective
 from trainer.engines import Scores
 from trainer.logprob import collate, logprobs_and_entropies
 from trainer.loss import importance_weights, preference_terms, token_terms, token_weights
@@ -19,12 +20,14 @@ from trainer.rollout import Rollout
 
 def autocast(config: EngineConfig, device: torch.device) -> torch.autocast:
     """bfloat16 arithmetic where the configuration asks for it, or leaves it open on a GPU."""
-    bf16 = compute_dtype(config.dtype, device) is torch.bfloat16
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=compute_dtype(config, device) is torch.bfloat16)
 
 
 class Passes:
-    """Scores and differentiates on `device`, in micro-batches of at most `config.micro_batch_tokens` padded tokens."""
+    """Scores and differentiates on `device`, in micro-batches of at most `config.micro_batch_tokens` tokens.
+
+    Whether these are padded rows or packed end to end is the attention's choice (`trainer.attention`).
+    """
 
     def __init__(self, config: EngineConfig, max_response_length: int, device: torch.device) -> None:
         self._config = config
@@ -38,8 +41,8 @@ class Passes:
         logprobs: dict[int, Tensor] = {}
         entropies: dict[int, Tensor] = {}
         references: dict[int, Tensor] = {}
-        for rows in pack([num_tokens(r) for r in rollouts], self._config.micro_batch_tokens):
-            batch = collate([rollouts[row] for row in rows], self._device)
+        for rows in self._pack(policy, [num_tokens(r) for r in rollouts]):
+            batch = collate([rollouts[row] for row in rows], self._device, takes_packed(policy))
             with self._autocast:
                 values, entropy = logprobs_and_entropies(policy, batch, self._config.logit_chunk_tokens)
                 ref_values, _ = logprobs_and_entropies(reference, batch, self._config.logit_chunk_tokens)
@@ -63,8 +66,7 @@ class Passes:
         """
         weights = token_weights(mini.kept_lengths, mini.all_lengths, algorithm, self._max_response_length)
         totals: dict[str, float] = {}
-        packed = pack_pairs if algorithm.objective is Objective.dpo else pack
-        for rows in packed([sample.num_tokens for sample in mini.samples], self._config.micro_batch_tokens):
+        for rows in self._pack(policy, [sample.num_tokens for sample in mini.samples], algorithm.objective):
             loss, sums = self._loss(policy, mini, rows, [weights[row] for row in rows], scores, algorithm)
             backward(loss)
             for name, value in sums.items():
@@ -82,7 +84,7 @@ class Passes:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """One micro-batch's share of the mini-batch's loss and sums."""
         samples = [mini.samples[row] for row in rows]
-        batch = collate([sample.rollout for sample in samples], self._device)
+        batch = collate([sample.rollout for sample in samples], self._device, takes_packed(policy))
         with self._autocast:
             logprobs, entropies = logprobs_and_entropies(
                 policy, batch, self._config.logit_chunk_tokens, entropy_grad=algorithm.entropy_coeff > 0
@@ -130,6 +132,13 @@ class Passes:
         sampler = self._padded([torch.tensor(sample.rollout.logprobs) for sample in samples])
         return importance_weights(old, sampler, algorithm.tis_clip)
 
+    def _pack(
+        self, policy: PreTrainedModel, lengths: Sequence[int], objective: Objective = Objective.surrogate
+    ) -> list[list[int]]:
+        """The micro-batches: rows of sequences that go through the model together."""
+        packed = pack_pairs if objective is Objective.dpo else pack
+        return packed(lengths, self._config.micro_batch_tokens, padded=not takes_packed(policy))
+
     def _advantages(self, samples: Sequence[Sample]) -> Tensor:
         """[B], one a response, or a critic's [B, T], one a token."""
         by_token = [sample.tokens.advantages for sample in samples if sample.tokens is not None]
@@ -164,12 +173,6 @@ def actor_metrics(
         keys.ACTOR_DPO_MARGIN: totals["margin"] / totals["pairs"],
         **metrics,
     }
-
-
-def compute_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
-    """What the forward pass computes in; a generator with weights of its own holds them in the same."""
-    bf16 = dtype is Dtype.bfloat16 or (dtype is Dtype.auto and device.type == "cuda")
-    return torch.bfloat16 if bf16 else torch.float32
 
 
 def num_tokens(rollout: Rollout) -> int:

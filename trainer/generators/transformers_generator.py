@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from trainer.attention import attending_to_padding
 from trainer.batch import pack
 from trainer.config import RolloutConfig
 from trainer.prompts import encode_prompt
@@ -59,7 +60,8 @@ class TransformersGenerator:
         batch = batch.to(device)
         was_training = self._policy.training
         self._policy.eval()
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        rng = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+        with rng, attending_to_padding(self._policy):
             torch.manual_seed(seed)
             tokens = self._policy.generate(
                 input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], num_return_sequences=n

@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
 from trainer.compose import nearest
-from trainer.config import ConfigError, TaskConfig
+from trainer.config import ConfigError, MissingError, TaskConfig
 from trainer.rollout import Problem, Verdict
 
 ENTRY_POINTS = "minrl.tasks"
@@ -67,6 +67,8 @@ def load_task(config: TaskConfig) -> Task:
     _check_parameters(config, factory)
     try:
         task = factory(**config.params)
+    except MissingError as error:
+        raise MissingError(f"task {config.name}: {error}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"task.params of {config.name}: {error}") from error
     lacking = [method for method in ("train", "heldout", "verify") if not callable(getattr(task, method, None))]

@@ -1,0 +1,69 @@
+"""What a sweep's trials would need: for `minrl sweep --dry-run`. Neither Ray nor, for a toy base, torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sweeps.plan import Trial
+from trainer.config import ConfigError, MissingError, ModelConfig
+from trainer.estimate import Estimate, estimate
+from trainer.identity import check_gpus
+from trainer.reports import estimate_table
+from trainer.shapes import parameters_on_meta
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def print_needs(trials: Sequence[Trial], missing: Sequence[str], console: Console) -> None:
+    """A table for each different need among the trials, what does not fit, and what this machine lacks."""
+    try:
+        needs = group_by_need(trials)
+    except ConfigError as error:
+        _warn(f"no estimate: {error}", console)
+        needs = {}
+    for found, labels in needs.items():
+        of = "every trial" if len(needs) == 1 else ", ".join(labels)
+        console.print(estimate_table(found, f"estimate of {of}"))
+        for warning in found.warnings:
+            _warn(warning, console)
+        if found.seconds is not None:
+            steps = trials[0].config.trainer.steps
+            hours = found.seconds.step * steps / 3600
+            console.print(f"{steps} steps take about {hours:,.1f} hours a trial, evaluation apart", highlight=False)
+    for text in (*missing, *_no_gpus(trials)):
+        _warn(f"not on this machine: {text}", console)
+
+
+def group_by_need(trials: Sequence[Trial]) -> dict[Estimate, list[str]]:
+    """The variants (with their axes) by what they need; seeds need the same. Raises `ConfigError` (`estimate`)."""
+    first_seed = trials[0].identity.seed
+    counted: dict[str, int] = {}
+    needs: dict[Estimate, list[str]] = {}
+    for trial in trials:
+        if trial.identity.seed == first_seed:
+            found = estimate(trial.config, _parameters(trial.config.model, counted))
+            needs.setdefault(found, []).append(trial.identity.run_name.removesuffix(f"-seed{first_seed}"))
+    return needs
+
+
+def _parameters(model: ModelConfig, counted: dict[str, int]) -> int | None:
+    """A given model is built without weights, which counts any architecture; a toy base is counted by formula."""
+    if model.path is None:
+        return None
+    if model.path not in counted:
+        counted[model.path] = parameters_on_meta(model)
+    return counted[model.path]
+
+
+def _no_gpus(trials: Sequence[Trial]) -> list[str]:
+    try:
+        check_gpus(trials[0].config)
+    except MissingError as error:
+        return [str(error)]
+    return []
+
+
+def _warn(text: str, console: Console) -> None:
+    console.print(f"[yellow]warning:[/] {text}", highlight=False, soft_wrap=True)
