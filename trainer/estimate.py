@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainer.accelerators import ACCELERATORS, Accelerator
-from trainer.config import Dtype, EngineBackend, GeneratorBackend, Offload, RunConfig
+from trainer.config import Baseline, Dtype, EngineBackend, GeneratorBackend, Offload, RunConfig
 from trainer.shapes import Shape, shape_of
 
 GIB = 2**30
@@ -129,7 +129,7 @@ def _memory(config: RunConfig, shape: Shape, parameters: int, device: Accelerato
     width = 2 if bf16_weights else 4
     stage = engine.zero_stage if sharded else 0
     # A critic (PPO) is a second model with weights, gradients and optimizer of its own; policy and critic take turns.
-    trained = parameters * (2 if config.algorithm.baseline == "critic" else 1)
+    trained = parameters * (2 if config.algorithm.baseline is Baseline.critic else 1)
 
     weights = trained * width / (engine.ranks if stage == 3 else 1)
     gradients = trained * 4 / (engine.ranks if stage >= 2 else 1)  # summed in float32 over the micro-batches
