@@ -24,6 +24,7 @@ from trainer.config import (
     KlLossType,
     LossAggMode,
     Normalize,
+    Objective,
     Offload,
     Ratio,
     Rejected,
@@ -36,9 +37,10 @@ from trainer.identity import base_hash, code_hash, environment, trial_id
 CONFIG = compose(["algorithm=grpo", "seed=3"])
 ENUMS = (
     *(Reward, Rejected, Baseline, Normalize, Sign, Ratio, LossAggMode, Denominator, KlLossType),
-    *(Architecture, Attention, Offload, Dtype),
+    *(Architecture, Attention, Offload, Dtype, Objective),
 )
-ONE_VALUED = {"rollout.backend", "engine.backend"}  # schema without a second value to change to
+ONE_VALUED = {"engine.backend"}  # schema without a second value to change to
+OTHER = {"rollout.backend": "vllm"}
 WITHOUT_EFFECT = {"scale", "resources.cpus", "resources.gpus", "resources.accelerator"}
 
 
@@ -52,7 +54,9 @@ def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 def _other(key: str, value: Any) -> Any:
     """A value of the same type that differs."""
-    if key in ("algorithm.positive_weight", "algorithm.clip_ratio_c"):
+    if key in OTHER:
+        return OTHER[key]
+    if key.startswith("algorithm.") and value is None:  # numbers that most algorithms do without
         return 2.5
     if key in ("model.num_kv_heads", "model.vocab_size"):
         return 2
