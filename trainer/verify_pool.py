@@ -21,13 +21,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from trainer.config import ConfigError
+from trainer.config import ConfigError, MissingError
 from trainer.rollout import Verdict
 
 WORKER = Path(__file__).with_name("verify_worker.py")
 WAIT_FACTOR = 20  # wall-clock time over processor time after which a process is taken to stand still
 START_LIMIT_S = 120.0  # a process imports SymPy; seconds, on a busy machine with a cold disk many
-MISSING = "Math-Verify is not installed, which compares mathematical answers: pip install 'minrl[math]'"
+MISSING = "Math-Verify is not installed, which compares mathematical answers: pip install 'math-verify[antlr4_9_3]'"
 
 Pair = tuple[str, str | None]  # reference, answer
 
@@ -178,6 +178,6 @@ def _with_news(checkers: Iterable[_Checker]) -> list[_Checker]:
 
 
 def require_math_verify() -> None:
-    """Raises `ConfigError` where Math-Verify is not installed; imports nothing."""
+    """Raises `MissingError` where Math-Verify is not installed; imports nothing."""
     if importlib.util.find_spec("math_verify") is None:
-        raise ConfigError(MISSING)
+        raise MissingError(MISSING)

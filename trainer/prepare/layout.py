@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainer.config import ConfigError
+from trainer.config import ConfigError, MissingError
 from trainer.record import atomic_path, write_json
 
 PROBLEMS, MANIFEST = "problems.parquet", "manifest.json"
@@ -48,10 +48,10 @@ def write_prepared(folder: Path, problems: Sequence[PreparedProblem], manifest: 
 def check_prepared(path: Path) -> Path:
     """The Parquet file of a prepared folder, or `path` itself where it is such a file; reads no row.
 
-    Raises `ConfigError` where there is none, or one of another shape, or without rows.
+    Raises `MissingError` where there is none, `ConfigError` for one of another shape, or without rows.
     """
     if not path.exists():
-        raise ConfigError(f"there is no {path}: {AGAIN}")
+        raise MissingError(f"there is no {path}: {AGAIN}")
     file = path / PROBLEMS if path.is_dir() else path
     if not file.is_file():
         raise ConfigError(f"{path} holds no {PROBLEMS}: {AGAIN}")
