@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
+
 from sweeps.plan import Trial
 from trainer.config import ConfigError, MissingError, ModelConfig
 from trainer.estimate import Estimate, estimate
@@ -66,4 +68,4 @@ def _no_gpus(trials: Sequence[Trial]) -> list[str]:
 
 
 def _warn(text: str, console: Console) -> None:
-    console.print(f"[yellow]warning:[/] {text}", highlight=False, soft_wrap=True)
+    console.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
