@@ -192,9 +192,18 @@ class RolloutConfig:
 
 
 class EngineBackend(StrEnum):
-    """Who updates. `torch` is the embedded default: plain PyTorch in one process."""
+    """Who updates. `torch` is the embedded default: plain PyTorch in one process. `deepspeed` shards over ranks."""
 
     torch = "torch"
+    deepspeed = "deepspeed"
+
+
+class Offload(StrEnum):
+    """What DeepSpeed keeps in the host's memory: nothing, the optimizer's state, or the weights too (ZeRO-3 only)."""
+
+    none = "none"
+    optimizer = "optimizer"
+    all = "all"
 
 
 class Dtype(StrEnum):
@@ -211,9 +220,16 @@ class EngineConfig:
 
     micro_batch_tokens bounds the padded tokens of one forward and backward pass; logit_chunk_tokens bounds the tokens
     whose logits over the vocabulary are in memory at once.
+
+    DeepSpeed alone: ranks is the number of processes that share a mini-batch, each with the `resources` of one;
+    zero_stage is what they share out besides (0 nothing, 1 the optimizer's state, 2 gradients too, 3 weights too).
+    How the work is spread is no part of a trial's id: a trial goes on with other ranks and another stage.
     """
 
     backend: EngineBackend = EngineBackend.torch
+    ranks: int = 1
+    zero_stage: int = 0
+    offload: Offload = Offload.none
     dtype: Dtype = Dtype.auto
     threads: int = 1
     micro_batch_tokens: int = 4096
@@ -266,7 +282,10 @@ class EvaluationConfig:
 
 @dataclass
 class ResourcesConfig:
-    """What a scheduler reserves for one run. The one section that cannot change a number: no part of a trial's id."""
+    """What a scheduler reserves for each rank of one run (engine.ranks, 1 unless DeepSpeed shares the work).
+
+    The one section that cannot change a number: no part of a trial's id.
+    """
 
     cpus: float = 1.0
     gpus: float = 0.0

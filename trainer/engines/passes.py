@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trainer import keys
-from trainer.batch import MiniBatch, pack
+from trainer.batch import MicroBatch, MiniBatch, deal
 from trainer.config import AlgorithmConfig, Dtype, EngineConfig
 from trainer.engines import Scores
 from trainer.logprob import collate, logprobs_and_entropies
@@ -18,10 +18,24 @@ from trainer.rollout import Rollout
 
 
 class Passes:
-    """Scores and differentiates on `device`, in micro-batches of at most `config.micro_batch_tokens` padded tokens."""
+    """Scores and differentiates on `device`, in micro-batches of at most `config.micro_batch_tokens` padded tokens.
 
-    def __init__(self, config: EngineConfig, max_response_length: int, device: torch.device) -> None:
+    Of `ranks` processes that are given the same samples, this is number `rank`: it takes its own share of them.
+    `forward` is what runs a model: an engine that wraps its policy puts itself in between.
+    """
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        max_response_length: int,
+        device: torch.device,
+        rank: int = 0,
+        ranks: int = 1,
+        forward: Callable[..., tuple[Tensor, Tensor]] = logprobs_and_entropies,
+    ) -> None:
         self._config = config
+        self._rank, self._ranks = rank, ranks
+        self._forward = forward
         self._max_response_length = max_response_length
         self._device = device
         bf16 = config.dtype is Dtype.bfloat16 or (config.dtype is Dtype.auto and device.type == "cuda")
@@ -29,19 +43,21 @@ class Passes:
 
     @torch.no_grad()
     def score(self, policy: PreTrainedModel, reference: PreTrainedModel, rollouts: Sequence[Rollout]) -> Scores:
-        """What both models say of `rollouts`, in their order."""
+        """What both models say of this rank's share of `rollouts`, in their order."""
         logprobs: dict[int, Tensor] = {}
         entropies: dict[int, Tensor] = {}
         references: dict[int, Tensor] = {}
-        for rows in pack([_num_tokens(r) for r in rollouts], self._config.micro_batch_tokens):
-            batch = collate([rollouts[row] for row in rows], self._device)
+        for micro in self.share([num_tokens(r) for r in rollouts]):
+            batch = collate([rollouts[row] for row in micro.rows], self._device)
             with self._autocast:
-                values, entropy = logprobs_and_entropies(policy, batch, self._config.logit_chunk_tokens)
-                ref_values, _ = logprobs_and_entropies(reference, batch, self._config.logit_chunk_tokens)
+                values, entropy = self._forward(policy, batch, self._config.logit_chunk_tokens)
+                ref_values, _ = self._forward(reference, batch, self._config.logit_chunk_tokens)
+            if not micro.counts:
+                continue
             for into, lines in ((logprobs, values), (entropies, entropy), (references, ref_values)):
-                for row, line, mask in zip(rows, lines.cpu(), batch.mask.cpu(), strict=True):
+                for row, line, mask in zip(micro.rows, lines.cpu(), batch.mask.cpu(), strict=True):
                     into[row] = line[mask]
-        order = range(len(rollouts))
+        order = sorted(logprobs)
         return Scores([logprobs[i] for i in order], [entropies[i] for i in order], [references[i] for i in order])
 
     def differentiate(
@@ -52,18 +68,24 @@ class Passes:
         algorithm: AlgorithmConfig,
         backward: Callable[[Tensor], None],
     ) -> dict[str, float]:
-        """Calls `backward` on the loss of each micro-batch; returns the mini-batch's sums, for `actor_metrics`.
+        """Calls `backward` on the loss of each micro-batch of this rank's share; returns the share's sums.
 
-        The losses of the micro-batches add up to the mini-batch's: their weights hold its denominator.
+        The losses of the micro-batches, of all ranks together, add up to the mini-batch's: their weights hold its
+        denominator. So do the sums, for `actor_metrics`.
         """
         weights = token_weights(mini.kept_lengths, mini.all_lengths, algorithm, self._max_response_length)
         totals: dict[str, float] = {}
-        for rows in pack([sample.num_tokens for sample in mini.samples], self._config.micro_batch_tokens):
-            loss, sums = self._loss(policy, mini, rows, [weights[row] for row in rows], scores, algorithm)
+        for micro in self.share([sample.num_tokens for sample in mini.samples]):
+            used = [weights[row] if micro.counts else 0.0 for row in micro.rows]
+            loss, sums = self._loss(policy, mini, micro.rows, used, scores, algorithm)
             backward(loss)
             for name, value in sums.items():
-                totals[name] = totals.get(name, 0.0) + value.item()
+                totals[name] = totals.get(name, 0.0) + (value.item() if micro.counts else 0.0)
         return totals
+
+    def share(self, lengths: Sequence[int]) -> list[MicroBatch]:
+        """This rank's micro-batches of sequences of these lengths, in the order of their passes."""
+        return deal(lengths, self._config.micro_batch_tokens, self._ranks)[self._rank]
 
     def _loss(
         self,
@@ -78,7 +100,7 @@ class Passes:
         samples = [mini.samples[row] for row in rows]
         batch = collate([sample.rollout for sample in samples], self._device)
         with self._autocast:
-            logprobs, entropies = logprobs_and_entropies(
+            logprobs, entropies = self._forward(
                 policy, batch, self._config.logit_chunk_tokens, entropy_grad=algorithm.entropy_coeff > 0
             )
         mask = batch.mask.float()
@@ -123,5 +145,5 @@ def actor_metrics(
     return metrics
 
 
-def _num_tokens(rollout: Rollout) -> int:
+def num_tokens(rollout: Rollout) -> int:
     return len(rollout.prompt_ids) + len(rollout.response_ids)

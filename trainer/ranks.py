@@ -1,0 +1,218 @@
+"""Several processes as one: rank 0 runs the trial, the other ranks do at its word what it does itself.
+
+Rank 0 broadcasts the name of a method and its arguments; every rank calls that method on the object that it serves, and
+sends its answer back.
+
+A follower that fails prints why and dies. Where the ranks talk by gloo, rank 0 notices at once, for the connection is
+gone; in the middle of an NCCL collective it notices after `COLLECTIVE_TIMEOUT`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+import torch.distributed as dist
+
+from trainer.engines import DivergedError
+from trainer.launch import Launcher, Seat
+
+COLLECTIVE_TIMEOUT = timedelta(minutes=30)
+WAIT_FOR_A_COMMAND = timedelta(days=30)  # followers wait while rank 0 samples, evaluates, or waits for a base
+JOIN_TIMEOUT = timedelta(minutes=10)
+END_PATIENCE_S = 10.0
+_SEATED = "seated"
+END_NOTICE_S = 2.0
+
+
+class RankDiedError(RuntimeError):
+    """A follower's process ended in the middle of a run; what it printed is in the trial's log."""
+
+
+class World:
+    """The process group of a run: gloo on a CPU; beside it NCCL where there are CUDA devices (not run on one yet).
+
+    A default group that the process already has (an inference engine's own, of one rank) is put aside meanwhile.
+    """
+
+    def __init__(self, seat: Seat) -> None:
+        """Rank 0 listens on a free port, which is `port` from then on; entering waits for the others."""
+        self.rank, self.ranks = seat.rank, seat.ranks
+        self._put_aside = dist.GroupMember.WORLD
+        self._store = dist.TCPStore(
+            seat.host, seat.port, seat.ranks, is_master=seat.rank == 0, timeout=JOIN_TIMEOUT, wait_for_workers=False
+        )
+        self.port = self._store.port
+        self._commands: dist.ProcessGroup | None = None
+
+    def seated(self) -> int:
+        """How many other ranks have come."""
+        return int(self._store.add(_SEATED, 0))
+
+    def __enter__(self) -> Self:
+        if self.rank > 0:
+            self._store.add(_SEATED, 1)
+        # DeepSpeed asks for it all the time. Whoever started this process has given it one device, so it is the first.
+        self._local_rank = os.environ.get("LOCAL_RANK")
+        os.environ["LOCAL_RANK"] = "0"
+        _set_default_group(None)
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(
+            backend, store=self._store, rank=self.rank, world_size=self.ranks, timeout=COLLECTIVE_TIMEOUT
+        )
+        # Apart from the data, so that a follower may wait for long, and an answer never meets a tensor.
+        self._commands = dist.new_group(backend="gloo", timeout=WAIT_FOR_A_COMMAND)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        dist.destroy_process_group()
+        _set_default_group(self._put_aside)
+        if self._local_rank is None:
+            del os.environ["LOCAL_RANK"]
+        else:
+            os.environ["LOCAL_RANK"] = self._local_rank
+
+    def broadcast(self, message: Any = None) -> Any:
+        """Rank 0's message, on every rank."""
+        box = [message]
+        dist.broadcast_object_list(box, src=0, group=self._commands, device=torch.device("cpu"))
+        return box[0]
+
+    def gather(self, answer: Any) -> list[Any]:
+        """Every rank's answer in rank order, on every rank."""
+        answers: list[Any] = [None] * self.ranks
+        dist.all_gather_object(answers, answer, group=self._commands)
+        return answers
+
+
+def _set_default_group(group: dist.ProcessGroup | None) -> None:
+    dist.distributed_c10d._update_default_pg(group)
+
+
+@dataclass(frozen=True)
+class _Command:
+    method: str
+    arguments: tuple[Any, ...]
+
+
+class Controller:
+    """Rank 0's end: calls methods on all ranks at once. To be closed."""
+
+    def __init__(self, seat: Seat, launcher: Launcher, build: Callable[[World], Any]) -> None:
+        """Starts the other ranks; `seat` is that of rank 0, `build` makes the object that it serves, theirs at once."""
+        self._launcher = launcher
+        self._in_step = True
+        self.world = World(replace(seat, host=launcher.host))
+        seats = [replace(seat, rank=r, host=launcher.host, port=self.world.port) for r in range(1, seat.ranks)]
+        try:
+            launcher.start(seats)
+            self._wait_for_ranks()
+            self.world.__enter__()
+        except BaseException:
+            launcher.end(0.0)
+            raise
+        try:
+            with self._stepping():
+                self.served = build(self.world)
+        except BaseException:
+            self.close()
+            raise
+
+    def call(self, method: str, *arguments: Any) -> list[Any]:
+        """The answers of all ranks, in rank order. Raises `DivergedError` where the method does, on all ranks alike."""
+        diverged: DivergedError | None = None
+        answer: Any = None
+        with self._stepping():
+            self.world.broadcast(_Command(method, arguments))
+            try:
+                answer = getattr(self.served, method)(*arguments)
+            except DivergedError as error:
+                diverged = error
+            answers = self.world.gather(answer)
+        if diverged is not None:
+            raise diverged
+        return answers
+
+    def stream(self, method: str, *arguments: Any) -> Iterator[Any]:
+        """What rank 0's iterator yields, each item in step with the others' iterators; finish before the next call.
+
+        Whoever stops reading early does not stop the others: the rest is taken and dropped.
+        """
+        with self._stepping():
+            self.world.broadcast(_Command(method, arguments))
+            items = getattr(self.served, method)(*arguments)
+            try:
+                for item in items:  # noqa: UP028  # `yield from` closes it where someone stops early
+                    yield item
+            finally:
+                _exhaust(items)
+                self.world.gather(None)
+
+    def close(self) -> None:
+        """Ends the other ranks, in good order unless one is in the middle of something, and leaves the group."""
+        if self._in_step:
+            try:
+                self.world.broadcast(None)
+            except RuntimeError:  # one is gone already; the others then end by the closed connection
+                self._in_step = False
+        self._launcher.end(END_PATIENCE_S if self._in_step else 0.0)
+        self.world.__exit__(None, None, None)
+
+    @contextmanager
+    def _stepping(self) -> Iterator[None]:
+        """A command under way: an error in it leaves the ranks out of step, fit only to be closed."""
+        if not self._in_step:
+            raise RankDiedError("the ranks are out of step after an earlier error")
+        self._in_step = False
+        try:
+            yield
+        except GeneratorExit:  # a stream that was left early, and read to its end all the same
+            self._in_step = True
+            raise
+        except RuntimeError as error:  # what torch raises when a connection closes
+            lost = self._lost() if self.world.ranks > 1 else None
+            if lost is not None:
+                raise lost from error
+            raise
+        self._in_step = True
+
+    def _wait_for_ranks(self) -> None:
+        deadline = time.monotonic() + JOIN_TIMEOUT.total_seconds()
+        while self.world.seated() < self.world.ranks - 1:
+            if dead := self._launcher.dead():
+                raise RankDiedError(f"rank {dead[0]} of {self.world.ranks} died at its start: see what it printed")
+            if time.monotonic() > deadline:
+                raise RankDiedError(f"not all of {self.world.ranks} ranks came within {JOIN_TIMEOUT}")
+            time.sleep(0.05)
+
+    def _lost(self) -> RankDiedError | None:
+        """Which rank is gone, if one is. A process needs a moment to end."""
+        deadline = time.monotonic() + END_NOTICE_S
+        while not (dead := self._launcher.dead()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return RankDiedError(f"rank {dead[0]} of {self.world.ranks} died: see what it printed") if dead else None
+
+
+def follow_commands(served: Any, world: World) -> None:
+    """A follower's life: carries out rank 0's commands until it says that it is over."""
+    while (command := world.broadcast()) is not None:
+        answer: Any = None
+        try:
+            answer = getattr(served, command.method)(*command.arguments)
+            if isinstance(answer, Iterator):
+                answer = _exhaust(answer)
+        except DivergedError:
+            answer = None  # so has rank 0, which tells
+        world.gather(answer)
+
+
+def _exhaust(items: Iterator[Any]) -> None:
+    for _ in items:
+        pass
