@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,27 +28,31 @@ _STAMPS = b"minrl.stamps"
 Read = Callable[[Sequence[StoredRun]], Points]
 
 
-def cache_file(runs_dir: Path, store: str, sweep: str) -> Path:
-    """Where the points of a sweep of a store are kept."""
-    digest = hashlib.sha256(json.dumps([FORMAT, store, sweep]).encode()).hexdigest()[:16]
-    return runs_dir / FOLDER / f"{digest}.parquet"
+class Cache:
+    """The points of one sweep of a store, kept below a runs folder. Its file is read while the store is asked."""
 
+    def __init__(self, runs_dir: Path, store: str, sweep: str) -> None:
+        digest = hashlib.sha256(json.dumps([FORMAT, store, sweep]).encode()).hexdigest()[:16]
+        self._file = runs_dir / FOLDER / f"{digest}.parquet"
+        reader = ThreadPoolExecutor(1)
+        self._kept = reader.submit(_load, self._file)
+        reader.shutdown(wait=False)
 
-def cached(file: Path, runs: Sequence[StoredRun], read: Read) -> Points:
-    """The points of `runs`, from `file` as far as it is true, the rest by `read`; then `file` is brought up to date."""
-    kept, stamps = _load(file)
-    fresh = {run.run_id for run in runs if run.stamp is not None and stamps.get(run.run_id) == run.stamp}
-    missing = [run for run in runs if run.run_id not in fresh]
-    if kept is None or not fresh:
-        points = read(missing)
-    elif missing:
-        points = join([kept.of(run.run_id for run in runs if run.run_id in fresh), read(missing)])
-    else:
-        return kept
-    known = {run.run_id: run.stamp for run in runs if run.stamp is not None}
-    if known.keys() != stamps.keys() or any(stamps[run_id] != stamp for run_id, stamp in known.items()):
-        _save(file, points.of(known), known)
-    return points
+    def points(self, runs: Sequence[StoredRun], read: Read) -> Points:
+        """The points of `runs`, from the file as far as it is true, the rest by `read`; the file is then made true."""
+        kept, stamps = self._kept.result()
+        fresh = {run.run_id for run in runs if run.stamp is not None and stamps.get(run.run_id) == run.stamp}
+        missing = [run for run in runs if run.run_id not in fresh]
+        if kept is None or not fresh:
+            points = read(missing)
+        elif missing:
+            points = join([kept.of(run.run_id for run in runs if run.run_id in fresh), read(missing)])
+        else:
+            return kept
+        known = {run.run_id: run.stamp for run in runs if run.stamp is not None}
+        if known.keys() != stamps.keys() or any(stamps[run_id] != stamp for run_id, stamp in known.items()):
+            _save(self._file, points.of(known), known)
+        return points
 
 
 def _load(file: Path) -> tuple[Points | None, Mapping[str, str]]:

@@ -25,9 +25,11 @@ def interquartile_mean(values: ArrayLike) -> float:
     """The mean without the lowest and highest quarter of all values (Agarwal et al. 2021, rliable's `aggregate_iqm`).
 
     int(n / 4) values are cut on each side, as scipy.stats.trim_mean(values, 0.25) does: less than a quarter where n is
-    no multiple of 4.
+    no multiple of 4. NaN of no value at all.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64), axis=None)
+    if not ordered.size:
+        return float("nan")
     cut = ordered.size // 4
     return float(ordered[cut : ordered.size - cut].mean())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ TEXT = (
     *("run_id", "trial_id", "sweep", "variant", "point", "scale", "state", "finish_reason"),
     *("git_commit", "code_hash", "hardware"),
 )
+_ENDED = ("FINISHED", "FAILED", "KILLED")
 NOT_CONFIGURATION = (*TEXT, "seed", "git_dirty", "started")
 
 
@@ -26,8 +28,8 @@ NOT_CONFIGURATION = (*TEXT, "seed", "git_dirty", "started")
 class StoredRun:
     """One run as a store describes it, without its histories.
 
-    `keys` are the metrics that it has logged. `stamp` changes whenever a point is added to the run; None where the
-    store cannot tell, so that the points have to be read again.
+    `keys` are the metrics that it has logged, for a store that is asked metric by metric. `stamp` changes whenever a
+    point is added to the run; None where the store cannot tell, so that the points have to be read again.
     """
 
     run_id: str
@@ -39,14 +41,25 @@ class StoredRun:
     stamp: str | None = None
 
 
+def ended_stamp(status: str, end_time: int | None, latest: Mapping[str, Any]) -> str | None:
+    """A `StoredRun.stamp` for stores that number nothing: only a run that has ended has one.
+
+    `latest` are its metrics' newest values, which a run that was ended, and then resumed, has changed.
+    """
+    if status not in _ENDED:
+        return None
+    told = [status, end_time, sorted((key, str(value)) for key, value in latest.items())]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
 def run_table(found: Sequence[StoredRun]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The frame `Runs.runs`, and the sweep's axes."""
     axes_of = {run.run_id: json.loads(run.tags.get(keys.TAG_AXES) or "{}") for run in found}
     axes = tuple(dict.fromkeys(name for values in axes_of.values() for name in values))
     rows = pd.DataFrame([_run_row(run, axes_of[run.run_id]) for run in found])
-    params = pd.DataFrame([run.params for run in found])
-    names = sorted(name for name in params.columns if name not in rows.columns)
-    table = pd.concat([rows, params[names].apply(_parse)], axis=1)
+    names = sorted({name for run in found for name in run.params} - set(rows.columns))
+    params = {name: _parse([run.params.get(name) for run in found]) for name in names}
+    table = pd.concat([rows, pd.DataFrame(params, index=rows.index)], axis=1)
     table["started"] = pd.to_datetime(table["started"], unit="ms", utc=True).astype("datetime64[ms, UTC]")
     table = table.astype(dict.fromkeys(TEXT, "string"))
     order = [name for name in axes if pd.api.types.is_numeric_dtype(table[name])]
@@ -56,17 +69,19 @@ def run_table(found: Sequence[StoredRun]) -> tuple[pd.DataFrame, tuple[str, ...]
 def metric_table(points: Points, runs: pd.DataFrame, axes: tuple[str, ...]) -> pd.DataFrame:
     """The frame `Runs.metrics`, in the order of `runs`."""
     points = points.of(runs["run_id"])
-    names, places = pd.Index(points.keys), np.argsort(np.argsort(points.keys))
+    # The points of a run lie together: repeating what holds for all of them is faster than looking it up for each.
+    counts = np.bincount(points.run, minlength=len(runs))
     columns: dict[str, Any] = {"run_id": _categorical(points.run, list(points.run_ids))}
     for name in ("variant", "point"):
         codes, values = pd.factorize(runs[name])
-        columns[name] = _categorical(_narrow(codes)[points.run], list(values))
+        columns[name] = _categorical(np.repeat(_narrow(codes), counts), list(values))
     for name in ("seed", *axes):
-        columns[name] = runs[name].array.take(points.run)
+        columns[name] = runs[name].array.repeat(counts)
     columns["step"] = points.step
-    columns["key"] = _categorical(_narrow(places)[points.key], sorted(names))
+    names, places = sorted(points.keys), np.argsort(np.argsort(points.keys))
+    columns["key"] = _categorical(_narrow(places)[points.key], names)
     columns["value"] = points.value
-    columns["timestamp"] = pd.DatetimeIndex(points.timestamp.view("datetime64[ms]")).tz_localize("UTC")
+    columns["timestamp"] = pd.DatetimeIndex(points.timestamp, dtype="datetime64[ms, UTC]", copy=False)
     return pd.DataFrame(columns, copy=False)
 
 
@@ -105,13 +120,22 @@ def point_name(variant: str, axes: Mapping[str, Any]) -> str:
     return ", ".join([variant, *(f"{name.rsplit('.', 1)[-1]}={value}" for name, value in axes.items())])
 
 
-def _parse(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Numbers where every set value is one, else booleans where every one is, else the text."""
-    filled = column.mask(column.isin(_MISSING))
-    numbers = pd.to_numeric(filled, errors="coerce")
-    if filled.notna().any() and numbers.notna().equals(filled.notna()):
-        return numbers
-    lowered = filled.str.lower()
-    if lowered.notna().all() and lowered.isin(["true", "false"]).all():
-        return lowered == "true"
-    return filled.astype("string")
+def _parse(written: Sequence[str | None]) -> Any:
+    """A column: numbers where every set value is one, else booleans where every one is, else the text.
+
+    Most parameters are the same in all runs, so what differs is parsed, and then spread.
+    """
+    distinct = list(dict.fromkeys(written))
+    place = {text: index for index, text in enumerate(distinct)}
+    return _parse_distinct(distinct).take(np.array([place[text] for text in written]))
+
+
+def _parse_distinct(written: Sequence[str | None]) -> Any:
+    texts = pd.array([None if text in _MISSING else text for text in written], dtype="string")
+    numbers = pd.to_numeric(pd.Series(texts, dtype="object"), errors="coerce")
+    if not texts.isna().all() and (numbers.isna() == texts.isna()).all():
+        return numbers.array
+    lowered = [None if text is pd.NA else text.lower() for text in texts]
+    if set(lowered) <= {"true", "false"}:
+        return pd.array([text == "true" for text in lowered], dtype="bool")
+    return texts

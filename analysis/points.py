@@ -5,7 +5,7 @@ Ten million values must fit beside everything else, so runs and metrics are numb
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32]
+Row = tuple[str, str, int, float, int]  # run id, key, step, value, timestamp in ms
 
 _STAMP = pa.timestamp("ms", tz="UTC")
 
@@ -111,6 +112,24 @@ def points_of_run(run_id: str, keys: tuple[str, ...], key: Codes, step: Ints, va
     order = order[first]
     none = np.zeros(len(order), np.int32)
     return Points((run_id,), keys, none, key[order], step[order], value[order], timestamp[order])
+
+
+def points_by_run(run_ids: Sequence[str], rows: Iterable[Row]) -> Iterator[Points]:
+    """The points of each of these runs, in their order, from rows in any order."""
+    of_run: dict[str, list[Row]] = {run_id: [] for run_id in run_ids}
+    for row in rows:
+        of_run[row[0]].append(row)
+    for run_id, mine in of_run.items():
+        known = tuple(sorted({row[1] for row in mine}))
+        place = {key: index for index, key in enumerate(known)}
+        yield points_of_run(
+            run_id,
+            known,
+            np.array([place[row[1]] for row in mine], np.int32),
+            np.array([row[2] for row in mine], np.int64),
+            np.array([row[3] for row in mine], np.float64),
+            np.array([row[4] for row in mine], np.int64),
+        )
 
 
 def join(parts: Sequence[Points]) -> Points:

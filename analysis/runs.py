@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from analysis.cache import cache_file, cached
+from analysis.cache import Cache
 from analysis.frames import StoredRun, metric_table, run_table
 from analysis.points import Points, join
 from analysis.sqlite import open_sqlite, sqlite_file
@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]  # runs read, runs to read
 
 
 class Store(Protocol):
-    """What a reader offers: `analysis.sqlite.SqliteStore` or `analysis.client.ClientStore`."""
+    """What a reader offers: `SqliteStore`, `ServerStore` or, for everything else, `ClientStore`."""
 
     identity: str
 
@@ -119,13 +119,14 @@ def load(
     and kept there for the next time. Raises `ConfigError` where the store does not answer, does not know the sweep
     (near names are offered), or holds no metric of it yet.
     """
-    store = open_store(uri)
     with readable(uri):
+        store = open_store(uri)
+        kept = Cache(cache, store.identity, sweep) if cache is not None else None
         found = [run for run in store.runs(sweep, "trial") if _counts(run)]
         if not found:
             raise unknown_sweep(sweep, store.sweeps(), uri)
         table, axes = run_table(found)
-        points = _points(store, sweep, _ordered(found, table), metric_keys, cache, progress)
+        points = _points(store, _ordered(found, table), metric_keys, kept, progress)
         plan = next((store.artifact(parent, PLAN) for parent in store.runs(sweep, "sweep")), None)
         surroundings = _environments(store, found) if environments else ()
     if not len(points):
@@ -142,6 +143,10 @@ def open_store(uri: str) -> Store:
     direct = open_sqlite(file) if file is not None else None
     if direct is not None:
         return direct
+    if uri.startswith(("http://", "https://")):
+        from analysis.server import ServerStore
+
+        return ServerStore(uri)
     from analysis.client import ClientStore  # MLflow takes seconds to import
 
     return ClientStore(uri)
@@ -157,11 +162,12 @@ def readable(uri: str) -> Iterator[None]:
 
 
 def _store_errors() -> tuple[type[Exception], ...]:
-    if "mlflow" not in sys.modules:  # only SQLite was asked
-        return (sqlite3.DatabaseError,)
-    from mlflow.exceptions import MlflowException
-
-    return (sqlite3.DatabaseError, MlflowException)
+    """Of the readers that were used: the packages of the others are not even imported."""
+    errors: list[type[Exception]] = [sqlite3.DatabaseError]
+    for module, name in (("requests", "RequestException"), ("mlflow.exceptions", "MlflowException")):
+        if module in sys.modules:
+            errors.append(getattr(sys.modules[module], name))
+    return tuple(errors)
 
 
 def unknown_sweep(sweep: str, known: Sequence[str], where: str) -> ConfigError:
@@ -186,10 +192,9 @@ def _ordered(found: Sequence[StoredRun], table: pd.DataFrame) -> list[StoredRun]
 
 def _points(
     store: Store,
-    sweep: str,
     runs: Sequence[StoredRun],
     metric_keys: Sequence[str],
-    cache: Path | None,
+    cache: Cache | None,
     progress: Progress | None,
 ) -> Points:
     def read(wanted: Sequence[StoredRun], patterns: Sequence[str] = ALL_KEYS) -> Points:
@@ -202,7 +207,7 @@ def _points(
 
     if cache is None:
         return read(runs, metric_keys)
-    return cached(cache_file(cache, store.identity, sweep), runs, read).matching(metric_keys)
+    return cache.points(runs, read).matching(metric_keys)
 
 
 def _environments(store: Store, found: Sequence[StoredRun]) -> tuple[Mapping[str, Any], ...]:

@@ -32,6 +32,7 @@ _HISTORY = (
 )
 # Rows are only ever added to a run, and the newest row of the table has the highest number.
 _STAMP = "SELECT rowid FROM metrics INDEXED BY index_metrics_run_uuid WHERE run_uuid = ? ORDER BY rowid DESC LIMIT 1"
+_TAGS, _PARAMS = (f"SELECT key, value FROM {table} WHERE run_uuid = ?" for table in ("tags", "params"))
 _RUNS = (
     "SELECT run.run_uuid, run.start_time, run.artifact_uri "
     "FROM runs AS run "
@@ -105,12 +106,11 @@ class SqliteStore:
         last = ask(_STAMP, own).fetchone()
         return StoredRun(
             run_id,
-            dict(ask("SELECT key, value FROM tags WHERE run_uuid = ?", own)),
-            dict(ask("SELECT key, value FROM params WHERE run_uuid = ?", own)),
+            dict(ask(_TAGS, own)),
+            dict(ask(_PARAMS, own)),
             started_ms,
             artifact_uri or "",
-            [key for (key,) in ask("SELECT key FROM latest_metrics WHERE run_uuid = ?", own)],
-            str(last[0] if last else 0),
+            stamp=str(last[0] if last else 0),
         )
 
     def _history(self, run: StoredRun) -> Points:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
+from analysis.estimators import interquartile_mean
 from analysis.outcomes import late_by_run
 from analysis.pool import BASE_SEED, bases
 from analysis.runs import Runs
@@ -14,7 +16,8 @@ def late_means(runs: Runs, key: str) -> pd.DataFrame:
     """Mean of metric `key` over the last quarter of each run's steps.
 
     One row a point in the order of `Runs.drawn`, one column a seed (``base 1, seed 0`` where the runs start from
-    several base models), and "mean" over the runs there are; NaN where a run has not logged the metric late.
+    several base models), then "mean" and "IQM" (`estimators.interquartile_mean`: one run out of line does not move it)
+    over the runs there are; NaN where a run has not logged the metric late.
     """
     several = len(bases(runs)) > 1
     cells = runs.runs[["point", "seed"]].assign(base=runs.runs[BASE_SEED] if several else 0)
@@ -23,8 +26,8 @@ def late_means(runs: Runs, key: str) -> pd.DataFrame:
     table = table.reindex(index=runs.drawn).sort_index(axis=1)
     names = zip(table.columns.get_level_values("base"), table.columns.get_level_values("seed"), strict=True)
     table.columns = [f"base {base}, seed {seed}" if several else f"seed {seed}" for base, seed in names]
-    table["mean"] = table.mean(axis=1)
-    return table
+    values = table.to_numpy()
+    return table.assign(mean=table.mean(axis=1), IQM=[interquartile_mean(row[np.isfinite(row)]) for row in values])
 
 
 def to_markdown(table: pd.DataFrame, digits: int = 3) -> str:
@@ -52,7 +55,7 @@ def headline_metrics(runs: Runs) -> dict[str, str]:
 
 
 def late_report(runs: Runs) -> tuple[str, pd.DataFrame]:
-    """The late means of the headline metrics: as Markdown, and as a frame with columns metric, point, seeds, mean."""
+    """The late means of the headline metrics, as Markdown and as a frame: metric, point, the seeds, mean, IQM."""
     tables = {key: late_means(runs, key) for key in headline_metrics(runs)}
     text = [f"# {runs.sweep}: means over the last quarter of the steps"]
     text += [f"## {heading}\n\n{to_markdown(tables[key])}" for key, heading in headline_metrics(runs).items()]

@@ -5,26 +5,74 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
-from trainer.config import ConfigError, RunConfig
+from trainer.config import ConfigError, EngineBackend, GeneratorBackend, RunConfig
 from trainer.data import ProblemOrder
+from trainer.engines.passes import compute_dtype
 from trainer.engines.torch_engine import TorchEngine
+from trainer.generators import Generator
 from trainer.generators.transformers_generator import TransformersGenerator
+from trainer.launch import Launcher, Seat
 from trainer.loop import Parts
 from trainer.model import load_policy, load_tokenizer
-from trainer.tasks import load_task
+from trainer.tasks import Task, load_task
+from trainer.validate import check_installed
 
 
-def build_parts(config: RunConfig, base: Path) -> Parts:
-    """The parts of a run that starts from the model in the folder `base`."""
+def build_parts(config: RunConfig, base: Path, launcher: Launcher) -> Parts:
+    """The parts of a run that starts from the model in the folder `base`; `launcher` starts further ranks."""
     torch.set_num_threads(config.engine.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device()
     task = load_task(config.task)
     try:
         order = ProblemOrder(task.train(), config.rollout.prompts_per_step, config.seed)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if config.engine.backend is EngineBackend.deepspeed:
+        return _with_deepspeed(config, base, launcher, task, order, device)
     policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
     engine = TorchEngine(policy, reference, config.engine, config.optim, config.rollout.max_response_length, device)
-    generator = TransformersGenerator(policy, load_tokenizer(base), config.rollout)
+    return Parts(config, task, order, build_generator(config, base, policy, device), engine)
+
+
+def _with_deepspeed(
+    config: RunConfig, base: Path, launcher: Launcher, task: Task, order: ProblemOrder, device: torch.device
+) -> Parts:
+    """The generator first, for vLLM makes process groups of its own, which no other rank would take part in."""
+    check_installed(config)
+    # Imported here: most runs do without, and its import takes seconds.
+    from trainer.engines.deepspeed_engine import DeepSpeedEngine
+
+    generator = build_generator(config, base, None, device)
+    try:
+        engine = DeepSpeedEngine(Seat(config, base, 0, config.engine.ranks), launcher)
+    except BaseException:
+        generator.close()
+        raise
     return Parts(config, task, order, generator, engine)
+
+
+def build_generator(
+    config: RunConfig, base: Path | str, policy: PreTrainedModel | None, device: torch.device
+) -> Generator:
+    """The generator of `rollout.backend` on `device`: on `policy` itself, or on a copy of its own loaded from `base`.
+
+    vLLM always has its own; the other one where there is no policy to share: an engine may hold its weights in shards.
+    """
+    tokenizer = load_tokenizer(base)
+    match config.rollout.backend:
+        case GeneratorBackend.transformers:
+            shared = policy is not None
+            sampled = policy or load_policy(base, compute_dtype(config.engine.dtype, device))
+            return TransformersGenerator(sampled.to(device=device), tokenizer, config.rollout, shared)
+        case GeneratorBackend.vllm:
+            check_installed(config)
+            # Imported here: most runs do without, and many machines have no vLLM.
+            from trainer.generators.vllm_generator import VllmGenerator
+
+            return VllmGenerator(base, tokenizer, config.rollout, compute_dtype(config.engine.dtype, device), device)
+
+
+def pick_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -17,12 +17,13 @@ import torch
 
 @dataclass
 class Progress:
-    """What a run counts besides its steps; part of every checkpoint."""
+    """What a run counts and remembers besides its steps; part of every checkpoint."""
 
     step: int = 0
     generated_tokens: int = 0
     trained_tokens: int = 0
     wall_time_s: float = 0.0
+    sync_floor: float | None = None  # of trainer.canary
 
 
 def save_checkpoint(folder: Path, progress: Progress, engine_state: dict[str, Any]) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from transformers import PreTrainedModel
 
+from trainer.build import build_generator, pick_device
 from trainer.config import ConfigError, RunConfig
 from trainer.evaluate import accuracy
-from trainer.generators.transformers_generator import TransformersGenerator
-from trainer.model import load_policy, load_tokenizer
+from trainer.model import load_policy
 from trainer.rollout import Group
 from trainer.seeds import derive
 from trainer.tasks import load_task
@@ -26,19 +25,18 @@ def check(model: str, config: RunConfig, k: int, problems: int | None, seed: int
     """
     task = load_task(config.task)
     try:
-        tokenizer, policy = load_tokenizer(model), load_policy(model, torch.float32)
+        generator = build_generator(config, model, load_policy(model, torch.float32), pick_device())
+    except ConfigError:
+        raise
     except (OSError, ValueError, KeyError) as error:  # missing, or nothing that transformers knows
         raise ConfigError(f"no model at {model}: {str(error).strip().splitlines()[0]}") from error
-    generator = TransformersGenerator(_on_device(policy), tokenizer, config.rollout)
-    groups = verify(task, generator.sample(task.heldout()[:problems], k, derive(seed, "evaluate")))
+    try:
+        groups = verify(task, generator.sample(task.heldout()[:problems], k, derive(seed, "evaluate")))
+    finally:
+        generator.close()
     rows: dict[str, list[Group]] = {ALL: groups}
     for group in sorted(groups, key=lambda group: group.problem.split_set):
         rows.setdefault(f"set {group.problem.split_set}", []).append(group)
     for group in sorted(groups, key=lambda group: group.problem.difficulty):
         rows.setdefault(group.problem.difficulty, []).append(group)
     return {name: {"problems": len(members), **accuracy(members, k)} for name, members in rows.items()}
-
-
-def _on_device(policy: PreTrainedModel) -> PreTrainedModel:
-    policy.to(device="cuda" if torch.cuda.is_available() else "cpu")
-    return policy

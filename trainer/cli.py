@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,10 +58,12 @@ def train_command(
     from trainer.owner import owner_alive
     from trainer.record import TrialIdentity, TrialRecord
     from trainer.tasks import load_task
+    from trainer.validate import check_installed
 
     if name is not None and not re.fullmatch(r"[\w.+=-]*\w[\w.+=-]*", name):
         raise ConfigError(f"--name {name!r} cannot name a folder: use letters, digits and . _ + = -")
     config = compose(overrides or [])
+    check_installed(config)
     load_task(config.task)  # refuses what it cannot make sense of before anything is written
     identity = TrialIdentity(SWEEP, name or _algorithm_name(overrides or []), config.seed, trial_id(config))
     record = TrialRecord(runs_dir / SWEEP / f"{identity.run_name}-{identity.trial_id[:8]}")
@@ -152,6 +155,7 @@ def _train(
     from rich.console import Console
 
     from trainer.base import ensure_base
+    from trainer.canary import SyncError
     from trainer.progress import shown_base_training, shown_progress
     from trainer.run import run_trial
 
@@ -160,11 +164,15 @@ def _train(
         ensure_base(config, runs_dir / ".bases", on_step)
     run = run_trial(config, identity, record.path, runs_dir / ".bases", tracking)
     with _stop_signals() as stopped_by, shown_progress(Console()) as show:
-        for status in run:
-            show(status)
-            if stopped_by() and not status.state.final:
-                run.close()
-                break
+        try:
+            for status in run:
+                show(status)
+                if stopped_by() and not status.state.final:
+                    run.close()
+                    break
+        except SyncError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
     if status.state.final:
         left = record.path / "policy" if status.state == "done" else record.path
         print(f"{status.state}{f' ({status.reason})' if status.reason else ''}: {left}")

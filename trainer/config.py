@@ -95,7 +95,9 @@ class AlgorithmConfig:
 
     clip_ratio_low/high bound the ratio to [1 - low, 1 + high]; clip_ratio_c is the dual clip for negative advantages;
     null switches each off. kl_loss_coef and entropy_coeff are weights in the loss, 0 for off. positive_weight is
-    lambda of the `weighted` reward.
+    lambda of the `weighted` reward. tis_clip switches truncated importance sampling on: a token's policy term is
+    multiplied by min(pi_old / pi_generator, tis_clip), because a generator that rounds differently samples from a
+    slightly different policy.
     """
 
     reward: Reward = Reward.pm1
@@ -116,6 +118,7 @@ class AlgorithmConfig:
     kl_loss_type: KlLossType = KlLossType.k3
     kl_loss_coef: float = 0.001
     entropy_coeff: float = 0.0
+    tis_clip: float | None = None
 
 
 @dataclass
@@ -173,15 +176,19 @@ class ModelConfig:
 
 
 class GeneratorBackend(StrEnum):
-    """Who samples. `transformers` is the embedded default."""
+    """Who samples. `transformers` is the embedded default; `vllm` is an extra package, for GPUs and CPUs."""
 
     transformers = "transformers"
+    vllm = "vllm"
 
 
 @dataclass
 class RolloutConfig:
     """Sampling: n responses for each of prompts_per_step problems, always at temperature 1 and top-p 1, because any
     other would bias the importance ratio. max_tokens_in_flight bounds one generation batch, padding included.
+
+    For vLLM alone: prompts have at most max_prompt_length tokens; on a GPU it takes gpu_memory_utilization of the whole
+    memory, and with `sleep` gives it back while the engine works. On a CPU its cache holds max_tokens_in_flight.
     """
 
     backend: GeneratorBackend = GeneratorBackend.transformers
@@ -189,6 +196,9 @@ class RolloutConfig:
     prompts_per_step: int = 64
     max_response_length: int = 64
     max_tokens_in_flight: int = 65536
+    max_prompt_length: int = 1024
+    gpu_memory_utilization: float = 0.4
+    sleep: bool = False
 
 
 class EngineBackend(StrEnum):

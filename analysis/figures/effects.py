@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -13,37 +13,13 @@ from analysis.figures.dots import add_dots, add_single_runs, name_rows
 from analysis.figures.needs import labels_of
 from analysis.figures.panels import ACCURACY, ENTROPY, KL, Panel, held_out
 from analysis.figures.style import INK, looks, place_of
+from analysis.figures.switches import EFFECTS, Effect
 from analysis.intervals import t_interval
 from analysis.outcomes import final_by_run, late_by_run
 from analysis.pool import BASE_SEED
 from analysis.runs import Runs
 from trainer import keys
 
-
-@dataclass(frozen=True)
-class Effect:
-    """What one switch does: the variant that has it minus the one that is equal but for it; both are presets."""
-
-    switch: str
-    label: str
-    treated: str
-    control: str
-
-
-EFFECTS = (
-    Effect("Filter", "remove all wrong - Reinforce", "reinforce_remove_all_wrong", "reinforce"),
-    Effect("Filter", "remove all correct - Reinforce", "reinforce_remove_all_correct", "reinforce"),
-    Effect("Filter", "remove both - Reinforce", "reinforce_rej", "reinforce"),
-    Effect("Filter", "random removal - Reinforce", "reinforce_random_removal", "reinforce"),
-    Effect("Baseline", "group mean - Reinforce", "reinforce_mean_zero", "reinforce"),
-    Effect("Baseline", "batch mean - Reinforce", "reinforce_batch_mean", "reinforce"),
-    Effect("Std", "Rej with std - Rej", "reinforce_rej_std", "reinforce_rej"),
-    Effect("Std", "GRPO - group mean", "grpo", "reinforce_mean_zero"),
-    Effect("Sign", "RAFT++ - Reinforce", "raftpp", "reinforce"),
-    Effect("Ratio", "RAFT++ without clip - RAFT", "raftpp_no_clip", "raft"),
-    Effect("Clip", "RAFT++ - without clip", "raftpp", "raftpp_no_clip"),
-    Effect("Clip", "clip-higher - RAFT++", "raftpp_clip_higher", "raftpp"),
-)
 # As the claims read it: one spike of k3 in one run would be most of a mean over ten.
 KL_K1 = Panel(keys.ROLLOUT_KL_K1, KL.title, "nats per token (k1)")
 _ROW, _LABELS = 23, 262  # pixels: a row of the plot, the column of its labels
@@ -60,6 +36,8 @@ def effects(runs: Runs) -> Drawing:
         "Late: mean over the last quarter of the steps; final: last evaluation; all over sampled responses, before any "
         "filter",
     ]
+    if any(switch.startswith("Factorial") for switch in table["switch"]):
+        notes.append("Factorial: main effects over both states of the other switch, and their interaction")
     rows = _rows(table)
     titles = [outcome.title for outcome in outcomes]
     text = caption(runs, *notes, band=False, paired=True)
@@ -83,27 +61,32 @@ def effect_table(runs: Runs) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The effects that the runs can show, and the paired differences behind them.
 
     Both have the columns outcome (a metric key), switch, effect, place (values of the axes, "" without axes), point
-    (the treated one), label, value; the first one also low, high and n (pairs); the second one has a row a pair.
+    (a treated one), label, value; the first one also low, high and n (pairs); the second one has a row a pair.
     """
     wide = {panel.key: _by_pair(runs, panel) for panel in _outcomes(runs)}
     rows, pairs = [], []
-    for effect, place, treated, control in _possible(runs):
+    for effect, place, points in _possible(runs):
+        told = {"switch": effect.switch, "effect": effect.label, "place": place, "point": points[effect.point_of]}
         for key, values in wide.items():
-            difference = (values[treated] - values[control]).dropna()
+            parts = [weight * values[points[preset]] for preset, weight in effect.weights.items()]
+            difference = pd.Series(sum(parts)).dropna()
             mean, low, high, n = t_interval(difference.tolist())
-            told = {"outcome": key, "switch": effect.switch, "effect": effect.label, "place": place, "point": treated}
-            rows.append(told | {"value": mean, "low": low, "high": high, "n": n})
-            pairs += [told | {"value": value} for value in difference]
+            rows.append({"outcome": key, **told, "value": mean, "low": low, "high": high, "n": n})
+            pairs += [{"outcome": key, **told, "value": value} for value in difference]
     table = pd.DataFrame(rows)
-    counts = table.groupby(["effect", "place"], sort=False)["n"].agg(["min", "max"])
+    row = ["switch", "effect", "place"]
+    counts = table.groupby(row, sort=False)["n"].agg(["min", "max"])
     label = {
-        (effect, place): f"{effect}{', ' + place.replace('=', ' = ') if place else ''}  ({_span(low, high)})"
-        for (effect, place), low, high in counts.itertuples()
+        (switch, effect, place): f"{effect}{', ' + place.replace('=', ' = ') if place else ''}  ({_span(low, high)})"
+        for (switch, effect, place), low, high in counts.itertuples()
     }
-    tables = (table, pd.DataFrame(pairs, columns=[*rows[0]][:6]))
-    return tuple(  # type: ignore[return-value]
-        each.assign(label=[label[pair] for pair in zip(each["effect"], each["place"], strict=True)]) for each in tables
-    )
+    single = pd.DataFrame(pairs, columns=["outcome", *row, "point", "value"])  # without a pair, columns all the same
+    return _labelled(table, label), _labelled(single, label)
+
+
+def _labelled(table: pd.DataFrame, label: Mapping[tuple[str, str, str], str]) -> pd.DataFrame:
+    rows = zip(table["switch"], table["effect"], table["place"], strict=True)
+    return table.assign(label=[label[row] for row in rows])
 
 
 def no_effect(runs: Runs) -> str | None:
@@ -117,21 +100,19 @@ def _span(low: int, high: int) -> str:
     return str(low) if low == high else f"{low}-{high}"
 
 
-def _possible(runs: Runs) -> list[tuple[Effect, str, str, str]]:
-    """(effect, place, treated point, control point) for which both are there."""
-    drawn = runs.drawn
-    labels = labels_of(runs, [name for effect in EFFECTS for name in (effect.treated, effect.control)])
-    places = list(dict.fromkeys(map(place_of, drawn)))
+def _possible(runs: Runs) -> list[tuple[Effect, str, dict[str, str]]]:
+    """The effects all of whose presets are there: effect, place, and the point of each preset."""
+    drawn = set(runs.drawn)
+    labels = labels_of(runs, [preset for effect in EFFECTS for preset in effect.weights])
     found = []
     for effect in EFFECTS:
-        for place in places:
-            points = [
-                ", ".join(part for part in (labels.get(name, ""), place) if part)
-                for name in (effect.treated, effect.control)
-            ]
-            if set(points) <= set(drawn):
-                found.append((effect, place, *points))
-    return found  # type: ignore[return-value]
+        for place in dict.fromkeys(map(place_of, runs.drawn)):
+            points = {
+                preset: ", ".join(part for part in (labels.get(preset, ""), place) if part) for preset in effect.weights
+            }
+            if drawn.issuperset(points.values()):
+                found.append((effect, place, points))
+    return found
 
 
 def _outcomes(runs: Runs) -> list[Panel]:

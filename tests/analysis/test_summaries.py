@@ -11,8 +11,9 @@ import pytest
 from analysis.axes import XAxis
 from analysis.figures import FIGURES, METRIC_KEYS, SUMMARIES
 from analysis.figures.divergence import COLLAPSED, DIVERGED, divergence_table
-from analysis.figures.effects import EFFECTS, effect_table
+from analysis.figures.effects import effect_table
 from analysis.figures.plane import MEAN, PATH, RUN
+from analysis.figures.switches import EFFECTS
 from analysis.pool import BASE_SEED
 from analysis.runs import Runs, load
 from trainer import keys
@@ -79,7 +80,19 @@ def test_the_forest_plot_shows_every_effect_once_a_panel_under_its_switch(filter
 
 
 def test_every_switch_compares_two_presets() -> None:
-    assert {name for effect in EFFECTS for name in (effect.treated, effect.control)} <= set(presets("algorithm"))
+    assert {preset for effect in EFFECTS for preset in effect.weights} <= set(presets("algorithm"))
+
+
+def test_two_switches_and_all_four_combinations_give_factorial_effects(empty_store: Store) -> None:
+    cells = {"reinforce": 0.1, "reinforce_rej": 0.4, "reinforce_batch_mean": 0.2, "reinforce_rej_batch_mean": 0.9}
+    for variant, accuracy in cells.items():
+        for seed in (0, 1):
+            empty_store.trial("s", variant, seed, {keys.REWARD_ACCURACY: {1: accuracy + 0.01 * seed}})
+    table, _ = effect_table(load(empty_store.uri, "s"))
+    found = table[table["switch"] == "Factorial: filter, baseline"].set_index("effect")["value"]
+    # (0.4 + 0.9)/2 - (0.1 + 0.2)/2; (0.2 + 0.9)/2 - (0.1 + 0.4)/2; ((0.9 - 0.2) - (0.4 - 0.1))/2
+    expected = {"remove both": 0.5, "batch mean": 0.3, "remove both x batch mean": 0.2}
+    assert found.to_dict() == pytest.approx(expected)
 
 
 def test_variants_that_differ_by_no_single_switch_have_no_forest_plot(store: Store) -> None:

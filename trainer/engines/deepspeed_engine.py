@@ -26,19 +26,20 @@ from transformers import PreTrainedModel
 from trainer.batch import MiniBatch, deal
 from trainer.config import AlgorithmConfig
 from trainer.engines import Scores
-from trainer.engines.deepspeed_shard import Shard, weight_dtype
-from trainer.engines.passes import num_tokens
+from trainer.engines.deepspeed_shard import Shard
+from trainer.engines.passes import compute_dtype, num_tokens
 from trainer.launch import Launcher, Seat
 from trainer.model import load_policy
-from trainer.ranks import Controller, World
+from trainer.ranks import Controller
 from trainer.rollout import Rollout
+from trainer.world import World
 
 
 def build_shard(seat: Seat, world: World) -> Shard:
     """The shard of the rank in `seat`: policy and reference are the model in the folder seat.base."""
     torch.set_num_threads(seat.config.engine.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    policy, reference = (load_policy(seat.base, weight_dtype(seat.config, device)) for _ in range(2))
+    policy, reference = (load_policy(seat.base, compute_dtype(seat.config.engine.dtype, device)) for _ in range(2))
     return Shard(policy, reference, seat.config, device, world)
 
 

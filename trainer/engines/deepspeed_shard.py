@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,10 +23,10 @@ from trainer.batch import MiniBatch
 from trainer.config import AlgorithmConfig, Dtype, Offload, RunConfig
 from trainer.engines import DivergedError, Scores
 from trainer.engines.deepspeed_settings import clips_itself, deepspeed_settings
-from trainer.engines.passes import Passes, actor_metrics
+from trainer.engines.passes import Passes, actor_metrics, compute_dtype
 from trainer.logprob import logprobs_and_entropies
-from trainer.ranks import World
 from trainer.rollout import Rollout
+from trainer.world import World
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -42,7 +43,7 @@ class _Root(torch.nn.Module):
 
 
 class Shard:
-    """One rank's part. `policy` and `reference` come in `weight_dtype(config)`; DeepSpeed takes the policy over."""
+    """One rank's part. `policy` and `reference` come in the run's `compute_dtype`; DeepSpeed takes the policy over."""
 
     def __init__(
         self, policy: PreTrainedModel, reference: PreTrainedModel, config: RunConfig, device: torch.device, world: World
@@ -50,7 +51,7 @@ class Shard:
         self._world = world
         self._stage = config.engine.zero_stage
         self._grad_clip = config.optim.grad_clip
-        bf16 = weight_dtype(config, device) is torch.bfloat16
+        bf16 = compute_dtype(config.engine.dtype, device) is torch.bfloat16
         self._clips_itself = clips_itself(config.engine, bf16)
         self.policy = policy.eval()  # not in training mode, for the reasons of the torch engine
         self.reference = reference.to(device).eval().requires_grad_(False)
@@ -204,13 +205,6 @@ class Shard:
             yield
 
 
-def weight_dtype(config: RunConfig, device: torch.device) -> torch.dtype:
-    """Of the policy's weights; bf16 ones have float32 masters in the optimizer."""
-    chosen = config.engine.dtype
-    bf16 = chosen is Dtype.bfloat16 or (chosen is Dtype.auto and device.type == "cuda")
-    return torch.bfloat16 if bf16 else torch.float32
-
-
 def _initialize(root: _Root, config: RunConfig, bf16: bool) -> Any:
     """DeepSpeed's engine. It is imported late, for it looks at its surroundings when it is imported."""
     if not torch.cuda.is_available():
@@ -218,6 +212,9 @@ def _initialize(root: _Root, config: RunConfig, bf16: bool) -> Any:
     import deepspeed
 
     deepspeed.utils.logger.setLevel(logging.ERROR)
+    warnings.filterwarnings(
+        "ignore", category=FutureWarning, module="torch.distributed"
+    )  # of names that DeepSpeed uses
     engine, *_ = deepspeed.initialize(
         model=root,
         optimizer=_optimizer(root, config),

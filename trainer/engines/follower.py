@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from trainer.engines.deepspeed_engine import build_shard
 from trainer.launch import Seat, read_seat
-from trainer.ranks import World, follow_commands
+from trainer.ranks import follow_commands
+from trainer.world import World
 
 
 def follow(seat: Seat) -> None:

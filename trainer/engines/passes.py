@@ -9,11 +9,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trainer import keys
-from trainer.batch import MicroBatch, MiniBatch, deal
+from trainer.batch import MicroBatch, MiniBatch, Sample, deal
 from trainer.config import AlgorithmConfig, Dtype, EngineConfig
 from trainer.engines import Scores
 from trainer.logprob import collate, logprobs_and_entropies
-from trainer.loss import token_terms, token_weights
+from trainer.loss import importance_weights, token_terms, token_weights
 from trainer.rollout import Rollout
 
 
@@ -38,7 +38,7 @@ class Passes:
         self._forward = forward
         self._max_response_length = max_response_length
         self._device = device
-        bf16 = config.dtype is Dtype.bfloat16 or (config.dtype is Dtype.auto and device.type == "cuda")
+        bf16 = compute_dtype(config.dtype, device) is torch.bfloat16
         self._autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
 
     @torch.no_grad()
@@ -113,9 +113,12 @@ class Passes:
             algorithm,
         )
         weight = mask * torch.tensor(weights, device=self._device)[:, None]
-        policy_loss, kl_loss, entropy = ((weight * term).sum() for term in (terms.policy, terms.kl, entropies))
+        policy, importance = terms.policy, self._importance(samples, scores, algorithm)
+        if importance is not None:
+            policy = importance * policy
+        policy_loss, kl_loss, entropy = ((weight * term).sum() for term in (policy, terms.kl, entropies))
         loss = policy_loss + algorithm.kl_loss_coef * kl_loss - algorithm.entropy_coeff * entropy
-        return loss, {
+        sums = {
             "policy": policy_loss.detach(),
             "kl": kl_loss.detach(),
             "entropy": entropy.detach(),
@@ -123,6 +126,17 @@ class Passes:
             "clipped": (terms.clipped * mask).sum(),
             "tokens": mask.sum(),
         }
+        if importance is not None and algorithm.tis_clip is not None:
+            sums["truncated"] = ((importance >= algorithm.tis_clip) * mask).sum()
+        return loss, sums
+
+    def _importance(self, samples: Sequence[Sample], scores: Scores, algorithm: AlgorithmConfig) -> Tensor | None:
+        """[B, T], or None where truncated importance sampling is off."""
+        if algorithm.tis_clip is None:
+            return None
+        old = self._padded([scores.logprobs[sample.index] for sample in samples])
+        sampler = self._padded([torch.tensor(sample.rollout.logprobs) for sample in samples])
+        return importance_weights(old, sampler, algorithm.tis_clip)
 
     def _padded(self, rows: Sequence[Tensor]) -> Tensor:
         return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True).to(self._device)
@@ -142,7 +156,15 @@ def actor_metrics(
     }
     if algorithm.clip_ratio_low is not None:  # without bounds nothing could be clipped: leave the key out
         metrics[keys.ACTOR_PG_CLIPFRAC] = totals["clipped"] / totals["tokens"]
+    if algorithm.tis_clip is not None:
+        metrics[keys.ACTOR_TIS_CLIPFRAC] = totals["truncated"] / totals["tokens"]
     return metrics
+
+
+def compute_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
+    """What the forward pass computes in; a generator with weights of its own holds them in the same."""
+    bf16 = dtype is Dtype.bfloat16 or (dtype is Dtype.auto and device.type == "cuda")
+    return torch.bfloat16 if bf16 else torch.float32
 
 
 def num_tokens(rollout: Rollout) -> int:

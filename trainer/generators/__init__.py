@@ -17,4 +17,7 @@ class Generator(Protocol):
         """n responses to each problem, in the problems' order. The same weights and seed give the same responses."""
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Takes over the policy's weights after an update."""
+        """Takes over the policy's weights: before the first samples of a process and after every update."""
+
+    def close(self) -> None:
+        """Gives back what the generator holds; called once, at the end of a trial in a process that may run others."""

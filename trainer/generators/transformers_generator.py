@@ -1,4 +1,4 @@
-"""The embedded generator: Hugging Face `generate` on the very module that the engine trains."""
+"""The embedded generator: Hugging Face `generate`, on the very module that the engine trains or on a copy of it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from trainer.batch import pack
 from trainer.config import RolloutConfig
+from trainer.prompts import encode_prompt
 from trainer.rollout import Problem, Rollout
 from trainer.seeds import derive
 
 
 class TransformersGenerator:
-    """Samples from `policy` in place, so there are no weights to hand over."""
+    """Samples from `policy`: the engine's own where it is `shared`, and then there are no weights to hand over."""
 
-    def __init__(self, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: RolloutConfig) -> None:
+    def __init__(
+        self, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: RolloutConfig, shared: bool = True
+    ) -> None:
         self._policy = policy
+        self._shared = shared
         self._tokenizer = tokenizer
         self._config = config
         # Set on the model, not passed: what a call leaves out, generate() takes from the model's own file, and a
@@ -34,7 +38,7 @@ class TransformersGenerator:
         )
 
     def sample(self, problems: Sequence[Problem], n: int, seed: int) -> list[list[Rollout]]:
-        prompts = [tuple(self._encode(problem.prompt)) for problem in problems]
+        prompts = [tuple(encode_prompt(self._tokenizer, problem)) for problem in problems]
         sampled: dict[int, list[Rollout]] = {}
         room = [n * (len(prompt) + self._config.max_response_length) for prompt in prompts]
         for number, rows in enumerate(pack(room, self._config.max_tokens_in_flight)):
@@ -44,8 +48,15 @@ class TransformersGenerator:
                 sampled[row] = [self._rollout(problems[row], prompts[row], i, next(responses)) for i in range(n)]
         return [sampled[row] for row in range(len(problems))]
 
+    @torch.no_grad()
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Nothing to do: generator and engine share one module."""
+        """Nothing to do where generator and engine share one module."""
+        if not self._shared:
+            for name, weight in weights:
+                self._policy.get_parameter(name).copy_(weight)
+
+    def close(self) -> None:
+        """Nothing to do."""
 
     @torch.no_grad()
     def _generate(self, prompts: Sequence[tuple[int, ...]], n: int, seed: int) -> Iterator[list[int]]:
@@ -75,10 +86,3 @@ class TransformersGenerator:
             response=self._tokenizer.decode(response_ids, skip_special_tokens=True),
             finish_reason="stop" if stopped else "length",
         )
-
-    def _encode(self, prompt: str) -> list[int]:
-        """Through the model's own chat template where it has one."""
-        if self._tokenizer.chat_template is None:
-            return list(self._tokenizer(prompt)["input_ids"])
-        message = [{"role": "user", "content": prompt}]
-        return list(self._tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False))

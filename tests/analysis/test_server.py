@@ -1,24 +1,29 @@
-"""Reading through MLflow's client, from a real tracking server too."""
+"""Reading a real tracking server, open and behind a password."""
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+import requests
 
-from analysis import client
-from analysis.client import ClientStore
+from analysis import server as reader
 from analysis.runs import load
+from analysis.server import ServerStore
 from trainer import keys
+from trainer.config import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,16 +66,46 @@ def _wait(address: str) -> None:
 
 
 @pytest.fixture
+def guarded(server: str) -> Iterator[str]:
+    """The same server behind a door that wants a password."""
+    wanted = "Basic " + base64.b64encode(b"ada:lovelace").decode()
+
+    class Door(BaseHTTPRequestHandler):
+        def _pass(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if self.headers.get("Authorization") != wanted:
+                self.send_error(401)
+                return
+            answer = requests.request(
+                self.command, server + self.path, data=body, headers={"Content-Type": "application/json"}, timeout=60
+            )
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", answer.headers["Content-Type"])
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_GET = do_POST = _pass  # noqa: N815  # names that http.server looks for
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as door:
+        threading.Thread(target=door.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{door.server_port}"
+        door.shutdown()
+
+
+@pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Every request for many runs' points: the metric, and how many runs."""
     requests: list[tuple[str, int]] = []
-    ask = ClientStore._ask_bulk
+    ask = ServerStore._ask_bulk
 
-    def noted(self: ClientStore, key: str, run_ids: list[str]) -> object:
+    def noted(self: ServerStore, key: str, run_ids: list[str]) -> object:
         requests.append((key, len(run_ids)))
         return ask(self, key, run_ids)
 
-    monkeypatch.setattr(ClientStore, "_ask_bulk", noted)
+    monkeypatch.setattr(ServerStore, "_ask_bulk", noted)
     return requests
 
 
@@ -91,24 +126,46 @@ def test_a_server_gives_the_frames_of_its_database_one_request_a_metric(
 def test_an_answer_that_was_cut_is_completed(
     limit: int, server: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "POINTS_A_REQUEST", limit)  # of four points a run and metric
+    monkeypatch.setattr(reader, "POINTS_A_REQUEST", limit)  # of four points a run and metric
     pd.testing.assert_frame_equal(load(server, "pair").metrics, load(store.uri, "pair").metrics)
 
 
 def test_a_server_without_the_route_is_asked_run_by_run(
     server: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_BULK", "/ajax-api/2.0/mlflow/metrics/no-such-route")
+    monkeypatch.setattr(reader, "_BULK", "/ajax-api/2.0/mlflow/metrics/no-such-route")
     pd.testing.assert_frame_equal(load(server, "pair").metrics, load(store.uri, "pair").metrics)
 
 
 def test_of_a_server_only_runs_that_have_ended_are_cached(
     server: str, store: Store, asked: list[tuple[str, int]], tmp_path: Path
 ) -> None:
-    ended = next(run.run_id for run in ClientStore(server).runs("pair", "trial") if keys.TAG_SUPERSEDED not in run.tags)
+    ended = next(run.run_id for run in ServerStore(server).runs("pair", "trial") if keys.TAG_SUPERSEDED not in run.tags)
     store.client.set_terminated(ended)
     load(server, "pair", [keys.REWARD_ACCURACY], cache=tmp_path)
     asked.clear()
     again = load(server, "pair", [keys.REWARD_ACCURACY], cache=tmp_path)
     assert max(count for _, count in asked) == 3
     pd.testing.assert_frame_equal(again.metrics, load(store.uri, "pair", [keys.REWARD_ACCURACY]).metrics)
+
+
+def test_a_server_with_a_password_is_read_with_the_one_that_mlflow_is_given(
+    guarded: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(guarded, "pair")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "lovelace")
+    pd.testing.assert_frame_equal(load(guarded, "pair").metrics, load(store.uri, "pair").metrics)
+
+
+def test_an_open_server_is_read_without_importing_mlflow(server: str) -> None:
+    code = f"import sys; from analysis.runs import load; load({server!r}, 'pair'); assert 'mlflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_plan_comes_with_the_runs(server: str, store: Store) -> None:
+    store.plan("pair", [("grpo", 0)])
+    plan = load(server, "pair").plan
+    assert plan is not None
+    assert plan == load(store.uri, "pair").plan

@@ -1,0 +1,214 @@
+"""Sampling by vLLM in the trial's own process: the weights are handed over in memory after every update.
+
+One source for the CUDA and the CPU build, vLLM 0.26 to 0.30. On a CPU nothing is compiled: it would take a minute and a
+C++ compiler, for models that answer in seconds. The GPU path and sleep mode have not been run on a GPU yet.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
+
+from trainer.config import ConfigError, RolloutConfig
+from trainer.prompts import encode_prompt
+from trainer.rollout import Problem, Rollout
+from trainer.seeds import derive
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: weights by reference, and the same schedule every time
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # several trials share a machine: pinned, all would sit on the same cores
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+}
+RESTORED = ("LD_PRELOAD", "LOCAL_WORLD_SIZE")
+SLEEPING = ("weights", "kv_cache")  # what sleep takes off the device, by the names that wake_up knows
+
+
+class VllmGenerator:
+    """Holds its own copy of the policy in `dtype`, loaded from `base` and replaced by `load_weights`.
+
+    Every response has a seed of its own, from the call's seed, its problem's id and its sample index: what is drawn
+    does not depend on which problems share the batch, and variants of a run seed are paired response by response.
+    Raises `ConfigError` where vLLM cannot hold the model. `close` ends the engine; the process can then start another.
+    """
+
+    def __init__(
+        self,
+        base: Path | str,
+        tokenizer: PreTrainedTokenizerBase,
+        config: RolloutConfig,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._config = config
+        self._on_cpu = device.type == "cpu"
+        self._asleep: set[str] = set()
+        shape = AutoConfig.from_pretrained(base)
+        length = min(config.max_prompt_length + config.max_response_length, shape.max_position_embeddings)
+        self._max_prompt_length = length - config.max_response_length
+        if self._max_prompt_length < 1:
+            raise ConfigError(
+                f"rollout.max_response_length={config.max_response_length} leaves no room for a prompt in the "
+                f"{shape.max_position_embeddings} positions of {base}: set it lower"
+            )
+        if self._on_cpu and config.sleep:
+            raise ConfigError("rollout.sleep=true frees GPU memory, and there is no GPU: set rollout.sleep=false")
+        options: dict[str, Any] = {
+            "model": str(base),
+            "dtype": str(dtype).removeprefix("torch."),
+            "max_model_len": length,
+            "generation_config": "vllm",  # not the model's own: a top-p or penalty from there would bias the samples
+            "skip_tokenizer_init": True,
+            "enable_sleep_mode": config.sleep,
+            "use_tqdm_on_load": False,
+        }
+        if self._on_cpu:
+            tokens = max(config.max_tokens_in_flight, length) + 256  # the cache is handed out in blocks of 128
+            options |= {"enforce_eager": True, "kv_cache_memory_bytes": tokens * _cache_bytes(shape, dtype)}
+        else:
+            options["gpu_memory_utilization"] = config.gpu_memory_utilization
+        with _process_kept_as_it_is(), self._no_compiler():
+            self._llm = _start(options, shape, self._on_cpu)
+
+    def sample(self, problems: Sequence[Problem], n: int, seed: int) -> list[list[Rollout]]:
+        self._wake(*SLEEPING)
+        # Also without new weights: what an earlier call has left would make a resumed run differ in the last bits.
+        self._llm.reset_prefix_cache()
+        prompts = [self._encode(problem) for problem in problems]
+        requests = [{"prompt_token_ids": list(prompt)} for prompt in prompts for _ in range(n)]
+        params = [self._params(derive(seed, problem.id, i)) for problem in problems for i in range(n)]
+        with self._no_compiler():
+            outputs = iter(self._llm.generate(requests, params, use_tqdm=False))
+        if self._config.sleep:
+            self._llm.sleep(level=1)
+            self._asleep = set(SLEEPING)
+        return [
+            [self._rollout(problem, prompt, i, next(outputs).outputs[0]) for i in range(n)]
+            for problem, prompt in zip(problems, prompts, strict=True)
+        ]
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Takes over `weights`, given in layer order and tied ones under every name.
+
+        vLLM keeps a tied head apart while it reloads: left out, it would go on with the old one and say nothing.
+        """
+        self._wake("weights")
+        # Without an iterator this very call would read the base from disk again, and say nothing either.
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
+        self._llm.reset_prefix_cache()
+
+    def close(self) -> None:
+        """Frees the engine's memory and ends torch.distributed in this process; a second call does nothing."""
+        if not hasattr(self, "_llm"):
+            return
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self._llm.llm_engine.engine_core.shutdown()
+        del self._llm
+        cleanup_dist_env_and_memory()  # the shutdown of older versions leaves it
+
+    def _params(self, seed: int) -> SamplingParams:
+        from vllm import SamplingParams
+
+        return SamplingParams(
+            temperature=1.0,
+            top_p=1.0,
+            top_k=0,
+            max_tokens=self._config.max_response_length,
+            stop_token_ids=[self._tokenizer.eos_token_id],
+            seed=seed,
+            logprobs=0,  # of the sampled token alone; at temperature 1 raw and processed ones are the same
+            detokenize=False,
+        )
+
+    def _rollout(self, problem: Problem, prompt: tuple[int, ...], index: int, output: Any) -> Rollout:
+        tokens = tuple(output.token_ids)
+        return Rollout(
+            problem=problem,
+            sample_index=index,
+            prompt_ids=prompt,
+            response_ids=tokens,
+            response=self._tokenizer.decode(tokens, skip_special_tokens=True),
+            finish_reason=output.finish_reason,
+            logprobs=tuple(step[token].logprob for token, step in zip(tokens, output.logprobs, strict=True)),
+        )
+
+    def _encode(self, problem: Problem) -> tuple[int, ...]:
+        prompt = tuple(encode_prompt(self._tokenizer, problem))
+        if len(prompt) > self._max_prompt_length:
+            raise ConfigError(
+                f"the prompt of problem {problem.id} has {len(prompt)} tokens, and vLLM was started for prompts of "
+                f"{self._max_prompt_length}: raise rollout.max_prompt_length (the model's positions bound it), "
+                "or leave long problems out"
+            )
+        return prompt
+
+    def _wake(self, *parts: str) -> None:
+        for part in parts:
+            if part in self._asleep:
+                self._llm.wake_up(tags=[part])
+                self._asleep.discard(part)
+
+    def _no_compiler(self) -> Any:
+        return torch.compiler.set_stance("force_eager") if self._on_cpu else nullcontext()
+
+
+def _start(options: dict[str, Any], shape: PretrainedConfig, on_cpu: bool) -> Any:
+    """The engine; what vLLM refuses becomes one line."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from vllm import LLM
+
+    if on_cpu:
+        from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+
+        sizes = CPUAttentionBackend.get_supported_head_sizes()
+        if _head_dim(shape) not in sizes:
+            raise ConfigError(
+                f"vLLM's CPU build has no attention for heads of {_head_dim(shape)}: set model.num_heads so that "
+                f"hidden_size / num_heads is one of {', '.join(map(str, sizes))}, or rollout=transformers"
+            )
+    try:
+        return LLM(**options)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"vLLM cannot run this model here (see rollout.gpu_memory_utilization): {reason}") from error
+
+
+@contextmanager
+def _process_kept_as_it_is() -> Iterator[None]:
+    """Undoes what vLLM's start leaves in a process that will run other things: later trials, other engines.
+
+    Its CPU worker replaces torch.set_num_threads by a function that does nothing, and it sets variables that child
+    processes and other engines would take for the user's.
+    """
+    variables, set_num_threads = dict(os.environ), torch.set_num_threads
+    try:
+        yield
+    finally:
+        torch.set_num_threads = set_num_threads
+        for name in RESTORED:
+            if name in variables:
+                os.environ[name] = variables[name]
+            else:
+                os.environ.pop(name, None)
+
+
+def _head_dim(shape: PretrainedConfig) -> int:
+    return int(getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads)
+
+
+def _cache_bytes(shape: PretrainedConfig, dtype: torch.dtype) -> int:
+    """Of the keys and values of one token in all layers."""
+    return 2 * int(shape.num_hidden_layers * shape.num_key_value_heads) * _head_dim(shape) * dtype.itemsize
