@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
@@ -65,7 +66,7 @@ class World:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._others.take_again()
-        dist.destroy_process_group()
+        _destroy_groups()
         self._others.give_back()
         if self._local_rank is None:
             del os.environ["LOCAL_RANK"]
@@ -83,6 +84,16 @@ class World:
         answers: list[Any] = [None] * self.ranks
         dist.all_gather_object(answers, answer, group=self._commands)
         return answers
+
+
+def _destroy_groups() -> None:
+    """By DeepSpeed where it is in use: it keeps groups at hand, which would be stale in the process's next trial."""
+    loaded = sys.modules.get("deepspeed.comm.comm")
+    if loaded is None or loaded.cdb is None:
+        dist.destroy_process_group()
+        return
+    loaded.destroy_process_group()
+    loaded.cdb = None
 
 
 @dataclass

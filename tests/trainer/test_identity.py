@@ -33,8 +33,18 @@ from trainer.identity import base_hash, code_hash, environment, trial_id
 
 CONFIG = compose(["algorithm=grpo", "seed=3"])
 ENUMS = (Reward, Rejected, Baseline, Normalize, Sign, Ratio, LossAggMode, Denominator, KlLossType, Architecture, Dtype)
-ONE_VALUED = {"rollout.backend", "engine.backend"}  # schema without a second value to change to
-WITHOUT_EFFECT = {"scale", "resources.cpus", "resources.gpus"}
+OTHERS = {
+    "algorithm.positive_weight": 2.5,
+    "algorithm.clip_ratio_c": 2.5,
+    "algorithm.tis_clip": 2.5,
+    "engine.backend": "deepspeed",
+    "engine.offload": "all",
+    "rollout.backend": "vllm",
+}
+WITHOUT_EFFECT = {
+    *("scale", "resources.cpus", "resources.gpus"),
+    *("engine.ranks", "engine.zero_stage", "engine.offload"),  # how the work is spread: rounding
+}
 
 
 def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -47,8 +57,8 @@ def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 def _other(key: str, value: Any) -> Any:
     """A value of the same type that differs."""
-    if key in ("algorithm.positive_weight", "algorithm.clip_ratio_c"):
-        return 2.5
+    if key in OTHERS:
+        return OTHERS[key]
     if isinstance(value, Mapping):
         return {"reward/accuracy": 0.9}
     if isinstance(value, bool):
@@ -71,11 +81,11 @@ def _changed(key: str, value: Any) -> RunConfig:
     return from_dict(content)
 
 
-LEAVES = [(key, value) for key, value in _leaves(to_dict(CONFIG)) if key not in ONE_VALUED and key != "model.path"]
+LEAVES = [(key, value) for key, value in _leaves(to_dict(CONFIG)) if key != "model.path"]
 
 
 @pytest.mark.parametrize(("key", "value"), LEAVES, ids=[key for key, _ in LEAVES])
-def test_every_field_but_scale_name_and_resources_is_part_of_the_id(key: str, value: Any) -> None:
+def test_every_field_but_scale_name_resources_and_ranks_is_part_of_the_id(key: str, value: Any) -> None:
     other = _changed(key, _other(key, value))
     assert other != CONFIG
     assert (trial_id(other) == trial_id(CONFIG)) == (key in WITHOUT_EFFECT)
