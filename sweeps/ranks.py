@@ -2,8 +2,8 @@
 
 Ray Tune reserves one bundle a rank before the trial starts, so that no trial waits for ranks that another one holds. An
 actor dies with the trial's process that owns it, and its bundle with the trial: a trial that was stopped, or killed,
-leaves nothing reserved. Ray Train, which could start the ranks as well, keeps a placement group of its own, and it stays
-after Tune has stopped a trial; and it runs the loop in every rank, where here one rank runs it and the others follow.
+leaves nothing reserved. Ray Train could start the ranks as well, but its own placement group stays after Tune has
+stopped a trial, and it runs the loop in every rank, where here one rank runs it and the others follow.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import torch
 import torch.distributed as dist
-from torch.distributed import distributed_c10d as c10d
+from torch.distributed import distributed_c10d
 
 from trainer.launch import Seat
 
@@ -19,6 +19,7 @@ COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 WAIT_FOR_A_COMMAND = timedelta(days=30)  # followers wait while rank 0 samples, evaluates, or waits for a base
 JOIN_TIMEOUT = timedelta(minutes=10)
 
+c10d: Any = distributed_c10d  # whose tables are not declared
 _SEATED = "seated"
 _BY_GROUP = ("pg_map", "pg_names", "pg_group_ranks", "pg_backend_config", "pg_to_tag")
 _TABLES = (*_BY_GROUP, "tags_to_pg")
@@ -33,10 +34,10 @@ class World:
     def __init__(self, seat: Seat) -> None:
         """Rank 0 listens on a free port, which is `port` from then on; entering waits for the others."""
         self.rank, self.ranks = seat.rank, seat.ranks
-        self._store = dist.TCPStore(
+        self._store: Any = dist.TCPStore(  # type: ignore[attr-defined]
             seat.host, seat.port, seat.ranks, is_master=seat.rank == 0, timeout=JOIN_TIMEOUT, wait_for_workers=False
         )
-        self.port = self._store.port
+        self.port: int = self._store.port
         self._others: _Groups
         self._local_rank: str | None
         self._commands: dist.ProcessGroup
@@ -88,7 +89,7 @@ class World:
 
 def _destroy_groups() -> None:
     """By DeepSpeed where it is in use: it keeps groups at hand, which would be stale in the process's next trial."""
-    loaded = sys.modules.get("deepspeed.comm.comm")
+    loaded: Any = sys.modules.get("deepspeed.comm.comm")
     if loaded is None or loaded.cdb is None:
         dist.destroy_process_group()
         return
