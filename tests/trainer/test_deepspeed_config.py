@@ -20,7 +20,7 @@ from trainer.engines.deepspeed_settings import clips_itself, deepspeed_settings
         (["engine.offload=all"], "engine.offload=all is DeepSpeed's"),
         (["engine=deepspeed", "engine.ranks=0"], "engine.ranks=0 must be 1 or more"),
         (["engine=deepspeed", "engine.zero_stage=4"], "engine.zero_stage=4 must be 0, 1, 2 or 3"),
-        (["engine=deepspeed", "engine.offload=optimizer"], "set engine.zero_stage to 1, 2 or 3"),
+        (["engine=deepspeed", "engine.zero_stage=0", "engine.offload=optimizer"], "set engine.zero_stage to 1, 2 or 3"),
         (["engine=deepspeed", "engine.zero_stage=2", "engine.offload=all"], "set engine.zero_stage=3"),
     ],
 )
@@ -43,7 +43,7 @@ def test_deepspeed_clips_by_the_configured_norm_unless_the_engine_does() -> None
     assert told["zero_optimization"]["stage"] == 3
     assert told["zero_optimization"]["offload_param"] == told["zero_optimization"]["offload_optimizer"]
     assert "bf16" not in told
-    without = compose(["engine=deepspeed"]).engine
+    without = compose(["engine=deepspeed", "engine.zero_stage=0"]).engine
     assert not clips_itself(without, bf16=False)
     assert deepspeed_settings(without, config.optim, bf16=False)["gradient_clipping"] == 0.0
     assert deepspeed_settings(without, config.optim, bf16=True)["data_types"] == {"grad_accum_dtype": "fp32"}

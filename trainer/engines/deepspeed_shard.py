@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trainer.batch import MiniBatch
-from trainer.config import AlgorithmConfig, Dtype, Offload, RunConfig
+from trainer.config import AlgorithmConfig, ConfigError, Dtype, Offload, RunConfig
 from trainer.engines import DivergedError, Scores
 from trainer.engines.deepspeed_settings import clips_itself, deepspeed_settings
 from trainer.engines.passes import Passes, actor_metrics, compute_dtype
@@ -52,7 +52,13 @@ class Shard:
         self._stage = config.engine.zero_stage
         self._grad_clip = config.optim.grad_clip
         bf16 = compute_dtype(config.engine.dtype, device) is torch.bfloat16
+        if bf16 and self._stage == 0:
+            raise ConfigError(
+                "engine.zero_stage=0 trains float32 weights, and these are bfloat16: "
+                "set engine.zero_stage to 1, 2 or 3, or engine.dtype=float32"
+            )
         self._clips_itself = clips_itself(config.engine, bf16)
+        self._steps_are_numbers = config.engine.offload is not Offload.none  # in the state of DeepSpeed's own Adam
         self.policy = policy.eval()  # not in training mode, for the reasons of the torch engine
         self.reference = reference.to(device).eval().requires_grad_(False)
         self._passes = Passes(
@@ -159,7 +165,7 @@ class Shard:
         for group in inner.param_groups:
             for flat in group["params"]:
                 inner.state[flat] = {
-                    "step": torch.tensor(float(updates)),
+                    "step": updates if self._steps_are_numbers else torch.tensor(float(updates)),
                     **{k: torch.zeros_like(flat) for k in MOMENTS},
                 }
         if self._clips_itself and self._stage < 3:
