@@ -86,10 +86,12 @@ def _check_machine(submission: Submission, trials: Sequence[Trial]) -> None:
     for trial in trials:
         if submission.address is None:
             check_gpus(trial.config)
-        if submission.address is None and trial.config.resources.cpus > cores:
+        cpus, ranks = trial.config.resources.cpus, trial.config.engine.ranks
+        if submission.address is None and cpus * ranks > cores:
+            each = f" for each of {ranks} ranks" if ranks > 1 else ""
             raise ConfigError(
-                f"{submission.spec.source}: {trial.identity.run_name} reserves resources.cpus="
-                f"{trial.config.resources.cpus:g}, but this machine has {cores}: set resources: {{cpus: {cores}}}"
+                f"{submission.spec.source}: {trial.identity.run_name} reserves resources.cpus={cpus:g}{each}, "
+                f"but this machine has {cores}: set resources: {{cpus: {cores / ranks:g}}}"
             )
 
 
@@ -167,7 +169,8 @@ def _run_trials(
     ]
     view_type = LiveView if console.is_terminal else PlainView
     concurrency = submission.concurrency or submission.spec.concurrency
-    at_a_time = concurrency or max(1, int(available_cores() / max(jobs[0].config.resources.cpus, 1e-9)))
+    cores_each = jobs[0].config.resources.cpus * jobs[0].config.engine.ranks
+    at_a_time = concurrency or max(1, int(available_cores() / max(cores_each, 1e-9)))
     with view_type(console, lambda: submission.rows(trials), submission.spec.name, at_a_time) as view:
 
         def tick() -> None:

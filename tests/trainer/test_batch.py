@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from trainer.advantage import Credit
-from trainer.batch import cut, pack
+from trainer.batch import MicroBatch, cut, deal, pack
 from trainer.rollout import Group
 
 MakeGroup = Callable[..., Group]
@@ -71,3 +71,32 @@ def test_a_sequence_longer_than_the_budget_is_packed_alone() -> None:
 
 def test_packing_nothing_gives_nothing() -> None:
     assert pack([], token_budget=8) == []
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+@pytest.mark.parametrize("lengths", [(), (5,), (3, 2, 1), (4, 4, 4, 4, 9, 1, 2), tuple(range(1, 20))])
+def test_every_sequence_counts_on_one_rank_and_all_ranks_take_equally_many_passes(
+    lengths: tuple[int, ...], ranks: int
+) -> None:
+    hands = deal(lengths, 12, ranks)
+    assert len({len(hand) for hand in hands}) == 1
+    counted = [row for hand in hands for micro in hand if micro.counts for row in micro.rows]
+    assert sorted(counted) == list(range(len(lengths)))
+    tokens = [sum(lengths[row] for micro in hand if micro.counts for row in micro.rows) for hand in hands]
+    assert max(tokens) - min(tokens) <= max(lengths, default=0)
+    for micro in (micro for hand in hands for micro in hand):
+        longest = max(lengths[row] for row in micro.rows)
+        assert len(micro.rows) == 1 or len(micro.rows) * longest <= 12
+
+
+def test_one_rank_is_dealt_what_is_packed() -> None:
+    lengths = (4, 4, 9, 1, 2, 30)
+    assert [list(micro.rows) for micro in deal(lengths, 12, 1)[0]] == pack(lengths, 12)
+
+
+def test_a_rank_without_a_share_repeats_the_shortest_sequence() -> None:
+    assert deal((7, 3), 100, 3) == [
+        [MicroBatch((0,))],
+        [MicroBatch((1,))],
+        [MicroBatch((1,), counts=False)],
+    ]

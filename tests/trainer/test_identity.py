@@ -39,9 +39,11 @@ ENUMS = (
     *(Reward, Rejected, Baseline, Normalize, Sign, Ratio, LossAggMode, Denominator, KlLossType),
     *(Architecture, Attention, Offload, Dtype, Objective),
 )
-ONE_VALUED = {"engine.backend"}  # schema without a second value to change to
-OTHER = {"rollout.backend": "vllm"}
-WITHOUT_EFFECT = {"scale", "resources.cpus", "resources.gpus", "resources.accelerator"}
+OTHERS = {"engine.backend": "deepspeed", "rollout.backend": "vllm"}
+WITHOUT_EFFECT = {
+    *("scale", "resources.cpus", "resources.gpus", "resources.accelerator"),
+    *("engine.ranks", "engine.zero_stage", "engine.offload"),  # how the work is spread: rounding
+}
 
 
 def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -54,8 +56,8 @@ def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 def _other(key: str, value: Any) -> Any:
     """A value of the same type that differs."""
-    if key in OTHER:
-        return OTHER[key]
+    if key in OTHERS:
+        return OTHERS[key]
     if key.startswith("algorithm.") and value is None:  # numbers that most algorithms do without
         return 2.5
     if key in ("model.num_kv_heads", "model.vocab_size"):
@@ -82,11 +84,11 @@ def _changed(key: str, value: Any) -> RunConfig:
     return from_dict(content)
 
 
-LEAVES = [(key, value) for key, value in _leaves(to_dict(CONFIG)) if key not in ONE_VALUED and key != "model.path"]
+LEAVES = [(key, value) for key, value in _leaves(to_dict(CONFIG)) if key != "model.path"]
 
 
 @pytest.mark.parametrize(("key", "value"), LEAVES, ids=[key for key, _ in LEAVES])
-def test_every_field_but_scale_name_and_resources_is_part_of_the_id(key: str, value: Any) -> None:
+def test_every_field_but_scale_name_resources_and_ranks_is_part_of_the_id(key: str, value: Any) -> None:
     other = _changed(key, _other(key, value))
     assert other != CONFIG
     assert (trial_id(other) == trial_id(CONFIG)) == (key in WITHOUT_EFFECT)

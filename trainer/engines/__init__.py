@@ -56,3 +56,6 @@ class Engine(Protocol):
 
     def save_policy(self, path: Path) -> None:
         """Writes the policy in Hugging Face format."""
+
+    def close(self) -> None:
+        """Gives back what the engine holds besides memory; called once, at the end, before the generator's."""

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from trainer import keys
 from trainer.attention import compute_dtype, takes_packed
-from trainer.batch import MiniBatch, Sample, pack, pack_pairs
+from trainer.batch import MicroBatch, MiniBatch, Sample, deal, pack_pairs
 from trainer.config import AlgorithmConfig, EngineConfig, Objective
 from trainer.engines import Scores
 from trainer.logprob import collate, logprobs_and_entropies
@@ -27,29 +27,44 @@ class Passes:
     """Scores and differentiates on `device`, in micro-batches of at most `config.micro_batch_tokens` tokens.
 
     Whether these are padded rows or packed end to end is the attention's choice (`trainer.attention`).
+
+    Of `ranks` processes that are given the same samples, this is number `rank`: it takes its own share of them.
+    `forward` is what runs a model: an engine that wraps its policy puts itself in between.
     """
 
-    def __init__(self, config: EngineConfig, max_response_length: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        max_response_length: int,
+        device: torch.device,
+        rank: int = 0,
+        ranks: int = 1,
+        forward: Callable[..., tuple[Tensor, Tensor]] = logprobs_and_entropies,
+    ) -> None:
         self._config = config
+        self._rank, self._ranks = rank, ranks
+        self._forward = forward
         self._max_response_length = max_response_length
         self._device = device
         self._autocast = autocast(config, device)
 
     @torch.no_grad()
     def score(self, policy: PreTrainedModel, reference: PreTrainedModel, rollouts: Sequence[Rollout]) -> Scores:
-        """What both models say of `rollouts`, in their order."""
+        """What both models say of this rank's share of `rollouts`, in their order."""
         logprobs: dict[int, Tensor] = {}
         entropies: dict[int, Tensor] = {}
         references: dict[int, Tensor] = {}
-        for rows in self._pack(policy, [num_tokens(r) for r in rollouts]):
-            batch = collate([rollouts[row] for row in rows], self._device, takes_packed(policy))
+        for micro in self._share(policy, [num_tokens(r) for r in rollouts]):
+            batch = collate([rollouts[row] for row in micro.rows], self._device, takes_packed(policy))
             with self._autocast:
-                values, entropy = logprobs_and_entropies(policy, batch, self._config.logit_chunk_tokens)
-                ref_values, _ = logprobs_and_entropies(reference, batch, self._config.logit_chunk_tokens)
+                values, entropy = self._forward(policy, batch, self._config.logit_chunk_tokens)
+                ref_values, _ = self._forward(reference, batch, self._config.logit_chunk_tokens)
+            if not micro.counts:
+                continue
             for into, lines in ((logprobs, values), (entropies, entropy), (references, ref_values)):
-                for row, line, mask in zip(rows, lines.cpu(), batch.mask.cpu(), strict=True):
+                for row, line, mask in zip(micro.rows, lines.cpu(), batch.mask.cpu(), strict=True):
                     into[row] = line[mask]
-        order = range(len(rollouts))
+        order = sorted(logprobs)
         return Scores([logprobs[i] for i in order], [entropies[i] for i in order], [references[i] for i in order])
 
     def differentiate(
@@ -60,18 +75,31 @@ class Passes:
         algorithm: AlgorithmConfig,
         backward: Callable[[Tensor], None],
     ) -> dict[str, float]:
-        """Calls `backward` on the loss of each micro-batch; returns the mini-batch's sums, for `actor_metrics`.
+        """Calls `backward` on the loss of each micro-batch of this rank's share; returns the share's sums.
 
-        The losses of the micro-batches add up to the mini-batch's: their weights hold its denominator.
+        The losses of the micro-batches, of all ranks together, add up to the mini-batch's: their weights hold its
+        denominator. So do the sums, for `actor_metrics`.
         """
         weights = token_weights(mini.kept_lengths, mini.all_lengths, algorithm, self._max_response_length)
         totals: dict[str, float] = {}
-        for rows in self._pack(policy, [sample.num_tokens for sample in mini.samples], algorithm.objective):
-            loss, sums = self._loss(policy, mini, rows, [weights[row] for row in rows], scores, algorithm)
+        for micro in self.share(policy, mini, algorithm.objective):
+            used = [weights[row] if micro.counts else 0.0 for row in micro.rows]
+            loss, sums = self._loss(policy, mini, micro.rows, used, scores, algorithm)
             backward(loss)
             for name, value in sums.items():
-                totals[name] = totals.get(name, 0.0) + value.item()
+                totals[name] = totals.get(name, 0.0) + (value.item() if micro.counts else 0.0)
         return totals
+
+    def share(self, policy: PreTrainedModel, mini: MiniBatch, objective: Objective) -> list[MicroBatch]:
+        """This rank's micro-batches of `mini`, in the order of their passes. DPO's pairs stay together, on one rank."""
+        lengths = [sample.num_tokens for sample in mini.samples]
+        if objective is not Objective.dpo:
+            return self._share(policy, lengths)
+        packed = pack_pairs(lengths, self._config.micro_batch_tokens, padded=not takes_packed(policy))
+        return [MicroBatch(tuple(rows)) for rows in packed]
+
+    def _share(self, policy: PreTrainedModel, lengths: Sequence[int]) -> list[MicroBatch]:
+        return deal(lengths, self._config.micro_batch_tokens, self._ranks, padded=not takes_packed(policy))[self._rank]
 
     def _loss(
         self,
@@ -86,7 +114,7 @@ class Passes:
         samples = [mini.samples[row] for row in rows]
         batch = collate([sample.rollout for sample in samples], self._device, takes_packed(policy))
         with self._autocast:
-            logprobs, entropies = logprobs_and_entropies(
+            logprobs, entropies = self._forward(
                 policy, batch, self._config.logit_chunk_tokens, entropy_grad=algorithm.entropy_coeff > 0
             )
         mask = batch.mask.float()
@@ -131,13 +159,6 @@ class Passes:
         old = self._padded([scores.logprobs[sample.index] for sample in samples])
         sampler = self._padded([torch.tensor(sample.rollout.logprobs) for sample in samples])
         return importance_weights(old, sampler, algorithm.tis_clip)
-
-    def _pack(
-        self, policy: PreTrainedModel, lengths: Sequence[int], objective: Objective = Objective.surrogate
-    ) -> list[list[int]]:
-        """The micro-batches: rows of sequences that go through the model together."""
-        packed = pack_pairs if objective is Objective.dpo else pack
-        return packed(lengths, self._config.micro_batch_tokens, padded=not takes_packed(policy))
 
     def _advantages(self, samples: Sequence[Sample]) -> Tensor:
         """[B], one a response, or a critic's [B, T], one a token."""

@@ -86,3 +86,6 @@ class TorchEngine:
 
     def save_policy(self, path: Path) -> None:
         self.policy.save_pretrained(path)
+
+    def close(self) -> None:
+        """Nothing to give back."""

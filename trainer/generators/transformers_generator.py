@@ -1,4 +1,4 @@
-"""The embedded generator: Hugging Face `generate` on the very module that the engine trains."""
+"""The embedded generator: Hugging Face `generate`, on the very module that the engine trains or on a copy of it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from trainer.seeds import derive
 
 
 class TransformersGenerator:
-    """Samples from `policy` in place, so there are no weights to hand over."""
+    """Samples from `policy`: the engine's own where it is `shared`, and then there are no weights to hand over."""
 
-    def __init__(self, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: RolloutConfig) -> None:
+    def __init__(
+        self, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: RolloutConfig, shared: bool = True
+    ) -> None:
         self._policy = policy
+        self._shared = shared
         self._tokenizer = tokenizer
         self._config = config
         # Set on the model, not passed: what a call leaves out, generate() takes from the model's own file, and a
@@ -46,8 +49,12 @@ class TransformersGenerator:
                 sampled[row] = [self._rollout(problems[row], prompts[row], i, next(responses)) for i in range(n)]
         return [sampled[row] for row in range(len(problems))]
 
+    @torch.no_grad()
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Nothing to do: generator and engine share one module."""
+        """Nothing to do where generator and engine share one module."""
+        if not self._shared:
+            for name, weight in weights:
+                self._policy.get_parameter(name).copy_(weight)
 
     def close(self) -> None:
         """Nothing to do."""

@@ -1,0 +1,124 @@
+"""The engine for models that one device cannot train: DeepSpeed, ZeRO 0 to 3, over one or more ranks.
+
+Rank 0 is the trial's own process and the one that the loop sees; the others follow (`trainer.ranks`). A mini-batch is
+dealt out over the ranks and its denominators stay its own, so losses and updates are those of the torch engine, but for
+the rounding of another order of summation.
+
+A state is whole, of float32 weights and moments in the form of the torch engine's, whatever the ranks and the stage: a
+run goes on with others, or with the torch engine. It is gathered parameter by parameter into rank 0's memory, 12 bytes
+a parameter. DeepSpeed's own universal checkpoint, to the same end, is a second format that another program makes out of
+the first, and has none without ZeRO.
+
+Offloading and the GPU path have not been run on a GPU yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from trainer.batch import MiniBatch, deal
+from trainer.config import AlgorithmConfig
+from trainer.engines import Scores
+from trainer.engines.deepspeed_shard import Shard
+from trainer.engines.passes import compute_dtype, num_tokens
+from trainer.launch import Launcher, Seat
+from trainer.model import load_policy
+from trainer.ranks import Controller
+from trainer.rollout import Rollout
+from trainer.world import World
+
+
+def build_shard(seat: Seat, world: World) -> Shard:
+    """The shard of the rank in `seat`: policy and reference are the model in the folder seat.base."""
+    torch.set_num_threads(seat.config.engine.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    policy, reference = (load_policy(seat.base, compute_dtype(seat.config.engine.dtype, device)) for _ in range(2))
+    return Shard(policy, reference, seat.config, device, world)
+
+
+class DeepSpeedEngine:
+    """Rank 0 of seat.ranks; the others are started by `launcher`. To be closed."""
+
+    def __init__(self, seat: Seat, launcher: Launcher) -> None:
+        self._config = seat.config
+        self._controller = Controller(seat, launcher, lambda world: build_shard(seat, world))
+        self._shard: Shard = self._controller.served
+
+    @property
+    def policy(self) -> PreTrainedModel:
+        """The module that is trained. Under ZeRO-3 its weights are elsewhere but in a forward pass of the engine."""
+        return self._shard.policy
+
+    def score(self, rollouts: Sequence[Rollout]) -> Scores:
+        shares: list[Scores] = self._controller.call("score", list(rollouts))
+        hands = deal(
+            [num_tokens(r) for r in rollouts], self._config.engine.micro_batch_tokens, self._config.engine.ranks
+        )
+        rows = [sorted(row for micro in hand if micro.counts for row in micro.rows) for hand in hands]
+        return _merged(shares, rows)
+
+    def update(self, mini: MiniBatch, scores: Scores, algorithm: AlgorithmConfig, lr: float) -> Mapping[str, float]:
+        rows = [sample.index for sample in mini.samples]  # the other mini-batches' scores need not travel
+        samples = tuple(replace(sample, index=index) for index, sample in enumerate(mini.samples))
+        kept = _picked(scores, rows)
+        metrics: list[Mapping[str, float]] = self._controller.call(
+            "update", replace(mini, samples=samples), kept, algorithm, lr
+        )
+        return metrics[0]
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Under ZeRO-3 a collective: to be read to its end, or closed, before the engine is asked for more."""
+        return self._controller.stream("weights") if self._config.engine.zero_stage == 3 else self._shard.weights()
+
+    def state(self) -> dict[str, Any]:
+        policy: dict[str, Tensor] = {}
+        moments: dict[int, dict[str, Tensor]] = {}
+        for index, (name, weight, found) in enumerate(self._controller.stream("states")):
+            policy[name] = weight
+            if found:
+                moments[index] = {"step": torch.tensor(float(self._shard.updates)), **found}
+        names = dict(self._shard.policy.named_parameters(remove_duplicate=False))
+        first = {id(parameter): name for name, parameter in self._shard.policy.named_parameters()}
+        whole = {name: policy[first[id(parameter)]] for name, parameter in names.items()}
+        return {"policy": whole, "optimizer": {"state": moments, "param_groups": self._param_groups(len(policy))}}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        moments = state["optimizer"]["state"]
+        self._controller.call("set_updates", int(moments[0]["step"]) if moments else 0)
+        for index, (name, _) in enumerate(self._shard.policy.named_parameters()):
+            found = {key: value for key, value in moments.get(index, {}).items() if key != "step"}
+            self._controller.call("set_state", name, state["policy"][name], found)
+
+    def save_policy(self, path: Path) -> None:
+        self._shard.policy.save_pretrained(path, state_dict={name: weight.cpu() for name, weight in self.weights()})
+
+    def close(self) -> None:
+        """Ends the other ranks and leaves the process group: the process may run another trial afterwards."""
+        self._shard.close()
+        self._controller.close()
+
+    def _param_groups(self, count: int) -> list[dict[str, Any]]:
+        """As torch's AdamW writes them."""
+        optim = self._config.optim
+        parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(count)]
+        optimizer = torch.optim.AdamW(parameters, betas=(optim.beta1, optim.beta2), weight_decay=optim.weight_decay)
+        groups: list[dict[str, Any]] = optimizer.state_dict()["param_groups"]
+        return groups
+
+
+def _merged(shares: Sequence[Scores], rows: Sequence[Sequence[int]]) -> Scores:
+    """All rows in order; rows[r] are those that rank r has scored."""
+    place = {row: (rank, i) for rank, own in enumerate(rows) for i, row in enumerate(own)}
+    order = [place[row] for row in sorted(place)]
+    return Scores(**{f.name: [getattr(shares[rank], f.name)[i] for rank, i in order] for f in fields(Scores)})
+
+
+def _picked(scores: Scores, rows: Sequence[int]) -> Scores:
+    return Scores(**{f.name: [getattr(scores, f.name)[row] for row in rows] for f in fields(Scores)})

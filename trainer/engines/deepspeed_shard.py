@@ -1,0 +1,242 @@
+"""What every rank of a DeepSpeed run holds: its shard of policy and optimizer, and a reference of its own.
+
+All ranks call the same method at the same time with the same arguments. The reference is a whole copy on each rank: it
+has no optimizer state, which is three quarters of what training holds and which ZeRO shares out.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from trainer.batch import MiniBatch
+from trainer.config import AlgorithmConfig, ConfigError, Dtype, Offload, RunConfig
+from trainer.engines import DivergedError, Scores
+from trainer.engines.deepspeed_settings import clips_itself, deepspeed_settings
+from trainer.engines.passes import Passes, actor_metrics, compute_dtype
+from trainer.logprob import logprobs_and_entropies
+from trainer.rollout import Rollout
+from trainer.world import World
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class _Root(torch.nn.Module):
+    """What DeepSpeed wraps. ZeRO-3 gathers weights for what runs inside the forward of its root, the head included."""
+
+    def __init__(self, policy: PreTrainedModel) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, *arguments: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        return logprobs_and_entropies(self.policy, *arguments, **options)
+
+
+class Shard:
+    """One rank's part. `policy` and `reference` come in the run's `compute_dtype`; DeepSpeed takes the policy over."""
+
+    def __init__(
+        self, policy: PreTrainedModel, reference: PreTrainedModel, config: RunConfig, device: torch.device, world: World
+    ) -> None:
+        self._world = world
+        self._stage = config.engine.zero_stage
+        self._grad_clip = config.optim.grad_clip
+        bf16 = compute_dtype(config.engine.dtype, device) is torch.bfloat16
+        if bf16 and self._stage == 0:
+            raise ConfigError(
+                "engine.zero_stage=0 trains float32 weights, and these are bfloat16: "
+                "set engine.zero_stage to 1, 2 or 3, or engine.dtype=float32"
+            )
+        self._clips_itself = clips_itself(config.engine, bf16)
+        self._steps_are_numbers = config.engine.offload is not Offload.none  # in the state of DeepSpeed's own Adam
+        self.policy = policy.eval()  # not in training mode, for the reasons of the torch engine
+        self.reference = reference.to(device).eval().requires_grad_(False)
+        self._passes = Passes(
+            replace(config.engine, dtype=Dtype.float32),  # no autocast: with bf16 the very weights are bf16
+            config.rollout.max_response_length,
+            device,
+            world.rank,
+            world.ranks,
+            self._forward,
+        )
+        self._engine = _initialize(_Root(policy), config, bf16)
+        self._updates = 0
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def score(self, rollouts: list[Rollout]) -> Scores:
+        """Of this rank's share of `rollouts`, in the order of their rows."""
+        return self._passes.score(self.policy, self.reference, rollouts)
+
+    def update(self, mini: MiniBatch, scores: Scores, algorithm: AlgorithmConfig, lr: float) -> Mapping[str, float]:
+        """As `Engine.update`; Sample.index points into `scores`. Raises `DivergedError` on all ranks or on none."""
+        passes = len(self._passes.share(self.policy, mini, algorithm.objective))
+        totals = self._passes.differentiate(self.policy, mini, scores, algorithm, self._backward(passes))
+        totals = self._summed(totals)
+        norm = self._norm_before_step()
+        if not all(map(math.isfinite, (norm, *totals.values()))):
+            raise DivergedError("the loss or its gradient is not finite")
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = lr
+        self._engine.step()
+        if self._clips_itself:
+            norm = float(self._engine.get_global_grad_norm())
+            if self._engine.optimizer.overflow or not math.isfinite(norm):  # it took no step
+                raise DivergedError("the loss or its gradient is not finite")
+        self._updates += 1
+        if not self._everywhere(all(torch.isfinite(shard).all().item() for shard in self._own_weights())):
+            raise DivergedError("a weight is not finite")
+        return actor_metrics(totals, norm, lr, algorithm)
+
+    def _forward(self, model: PreTrainedModel, *arguments: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        if model is self.policy:
+            values: tuple[Tensor, Tensor] = self._engine(*arguments, **options)
+            return values
+        return logprobs_and_entropies(model, *arguments, **options)
+
+    def _backward(self, passes: int) -> Callable[[Tensor], None]:
+        """DeepSpeed averages gradients over the ranks; the denominators are global, so what is wanted is their sum."""
+        left = iter(range(passes - 1, -1, -1))
+
+        def backward(loss: Tensor) -> None:
+            self._engine.set_gradient_accumulation_boundary(next(left) == 0)
+            self._engine.backward(loss * self._world.ranks)
+
+        return backward
+
+    def _norm_before_step(self) -> float:
+        """Plain float32 is clipped here, by the norm that is returned; elsewhere DeepSpeed knows the norm later."""
+        if self._clips_itself:
+            return 0.0
+        return torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self._grad_clip).item()
+
+    def _summed(self, totals: Mapping[str, float]) -> dict[str, float]:
+        shares = self._world.gather(totals)
+        return {name: math.fsum(share[name] for share in shares) for name in totals}
+
+    def _everywhere(self, here: bool) -> bool:
+        return all(self._world.gather(here))
+
+    def _own_weights(self) -> Iterator[Tensor]:
+        for parameter in self.policy.parameters():
+            yield parameter.ds_tensor if self._stage == 3 else parameter.detach()
+
+    # --- the whole of it ----------------------------------------------------------------------------------------------
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Whole weights, tied ones under every name; under ZeRO-3 gathered one by one, each a copy."""
+        for name, parameter in self.policy.named_parameters(remove_duplicate=False):
+            with self._gathered(parameter):
+                weight = parameter.detach().clone() if self._stage == 3 else parameter.detach()
+            yield name, weight
+
+    def states(self) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
+        """Name, float32 weight and Adam's moments of each parameter, whole and on the CPU; no moments at the start."""
+        from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
+
+        for name, parameter in self.policy.named_parameters():
+            if self._clips_itself:
+                weight = safe_get_full_fp32_param(parameter)
+                moments = {key: safe_get_full_optimizer_state(parameter, key) for key in self._moments()}
+            else:
+                weight = parameter.detach()
+                moments = {key: self._engine.optimizer.state[parameter][key] for key in self._moments()}
+            yield name, weight.cpu(), {key: moment.cpu() for key, moment in moments.items()}
+
+    def set_updates(self, updates: int) -> None:
+        """Makes the optimizer one that has taken `updates` steps, with moments still to be set."""
+        self._updates = updates
+        optimizer = self._engine.optimizer
+        inner = optimizer.optimizer if self._clips_itself else optimizer
+        inner.state.clear()
+        if updates == 0:
+            return
+        for group in inner.param_groups:
+            for flat in group["params"]:
+                inner.state[flat] = {
+                    "step": updates if self._steps_are_numbers else torch.tensor(float(updates)),
+                    **{k: torch.zeros_like(flat) for k in MOMENTS},
+                }
+        if self._clips_itself and self._stage < 3:
+            optimizer._hp_optimizer_states_linked = False
+            optimizer._lazy_init_hp_params_optimizer_state()
+
+    def set_state(self, name: str, weight: Tensor, moments: Mapping[str, Tensor]) -> None:
+        """One parameter as `states` gave it."""
+        from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
+
+        parameter = self.policy.get_parameter(name)
+        device = self.reference.device
+        with torch.no_grad(), self._gathered(parameter, written=True):
+            parameter.copy_(weight.to(device))
+        if self._clips_itself:
+            safe_set_full_fp32_param(parameter, weight.to(device))
+            for key, moment in moments.items():
+                safe_set_full_optimizer_state(parameter, moment.to(device), key)
+        else:
+            for key, moment in moments.items():
+                self._engine.optimizer.state[parameter][key].copy_(moment)
+
+    @property
+    def updates(self) -> int:
+        """Optimizer steps taken."""
+        return self._updates
+
+    def close(self) -> None:
+        self._engine.destroy()
+
+    def _moments(self) -> tuple[str, ...]:
+        return MOMENTS if self._updates else ()
+
+    @contextmanager
+    def _gathered(self, parameter: torch.nn.Parameter, written: bool = False) -> Iterator[None]:
+        """The parameter whole; what rank 0 has written into it is shared out again."""
+        if self._stage < 3:
+            yield
+            return
+        import deepspeed
+
+        with deepspeed.zero.GatheredParameters([parameter], modifier_rank=0 if written else None):
+            yield
+
+
+def _initialize(root: _Root, config: RunConfig, bf16: bool) -> Any:
+    """DeepSpeed's engine. It is imported late, for it looks at its surroundings when it is imported."""
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    import deepspeed
+
+    deepspeed.utils.logger.setLevel(logging.ERROR)
+    warnings.filterwarnings(
+        "ignore", category=FutureWarning, module="torch.distributed"
+    )  # of names that DeepSpeed uses
+    engine, *_ = deepspeed.initialize(
+        model=root,
+        optimizer=_optimizer(root, config),
+        config=deepspeed_settings(config.engine, config.optim, bf16),
+        dist_init_required=False,
+    )
+    return engine
+
+
+def _optimizer(root: _Root, config: RunConfig) -> torch.optim.Optimizer:
+    """AdamW; on the host, where its state is offloaded to, DeepSpeed's own, which is several times faster there."""
+    optim = config.optim
+    betas, decay = (optim.beta1, optim.beta2), optim.weight_decay
+    if config.engine.offload is Offload.none:
+        return torch.optim.AdamW(root.parameters(), lr=0.0, betas=betas, weight_decay=decay)
+    from deepspeed.ops.adam import DeepSpeedCPUAdam
+
+    optimizer: torch.optim.Optimizer = DeepSpeedCPUAdam(root.parameters(), lr=0.0, betas=betas, weight_decay=decay)
+    return optimizer
