@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
@@ -242,3 +243,38 @@ def test_a_run_stops_as_done_once_its_bound_is_reached(tmp_path: Path, tiny_conf
     assert status.reason == "stop_at: reward/accuracy reached 0.01"
     assert keys.val("all", keys.average_at(4)) in record.metric_lines()[-1].metrics
     assert policy(record)
+
+
+# --- verifiers --------------------------------------------------------------------------------------------------------
+
+COUNTING = """
+from trainer.tasks.arithmetic import ArithmeticTask
+
+class Counting(ArithmeticTask):
+    asked = closed = 0
+
+    def verify_all(self, pairs):
+        Counting.asked += 1
+        return [self.verify(problem, response) for problem, response in pairs]
+
+    def close(self):
+        Counting.closed += 1
+"""
+
+
+@pytest.mark.parametrize("ending", ["done", "stopped"])
+def test_a_verifier_that_keeps_processes_is_closed_with_its_trial(
+    ending: str, tiny_config: Compose, bases_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "counting.py").write_text(COUNTING)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "counting", raising=False)
+    trial = start(tiny_config("task.name=counting:Counting"), tmp_path / "trial", bases_dir)
+    if ending == "done":
+        list(trial)
+    else:
+        steps_taken(trial, 2)
+        trial.close()
+    task = sys.modules["counting"].Counting
+    assert task.asked >= 2
+    assert task.closed == 1

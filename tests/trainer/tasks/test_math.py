@@ -160,9 +160,7 @@ def overrides(paths: dict[str, str], model: Path) -> list[str]:
     ]
 
 
-def test_a_run_on_prepared_data_trains_and_leaves_no_process(
-    minrl: Minrl, tmp_path: Path, paths: dict[str, str], model: Path
-) -> None:
+def test_a_run_on_prepared_data_trains(minrl: Minrl, tmp_path: Path, paths: dict[str, str], model: Path) -> None:
     result = minrl("train", *overrides(paths, model), "--offline")
     assert result.returncode == 0, result.stderr
     (trial,) = (tmp_path / "runs" / "single").iterdir()
