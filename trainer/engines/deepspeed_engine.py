@@ -15,7 +15,7 @@ Offloading and the GPU path have not been run on a GPU yet.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +23,27 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from trainer.attention import compute_dtype, takes_packed
 from trainer.batch import MiniBatch, deal
 from trainer.config import AlgorithmConfig
 from trainer.engines import Scores
 from trainer.engines.deepspeed_shard import Shard
-from trainer.engines.passes import compute_dtype, num_tokens
+from trainer.engines.passes import num_tokens
 from trainer.launch import Launcher, Seat
-from trainer.model import load_policy
+from trainer.model import load_pair
 from trainer.ranks import Controller
 from trainer.rollout import Rollout
 from trainer.world import World
+
+_TOLD = ("logprobs", "entropies", "ref_logprobs")  # of Scores: values are a critic's, which the torch engine alone has
 
 
 def build_shard(seat: Seat, world: World) -> Shard:
     """The shard of the rank in `seat`: policy and reference are the model in the folder seat.base."""
     torch.set_num_threads(seat.config.engine.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    policy, reference = (load_policy(seat.base, compute_dtype(seat.config.engine.dtype, device)) for _ in range(2))
+    engine = seat.config.engine
+    policy, reference = load_pair(seat.base, compute_dtype(engine, device), engine, device)
     return Shard(policy, reference, seat.config, device, world)
 
 
@@ -58,9 +62,8 @@ class DeepSpeedEngine:
 
     def score(self, rollouts: Sequence[Rollout]) -> Scores:
         shares: list[Scores] = self._controller.call("score", list(rollouts))
-        hands = deal(
-            [num_tokens(r) for r in rollouts], self._config.engine.micro_batch_tokens, self._config.engine.ranks
-        )
+        engine, padded = self._config.engine, not takes_packed(self.policy)
+        hands = deal([num_tokens(r) for r in rollouts], engine.micro_batch_tokens, engine.ranks, padded)
         rows = [sorted(row for micro in hand if micro.counts for row in micro.rows) for hand in hands]
         return _merged(shares, rows)
 
@@ -117,8 +120,8 @@ def _merged(shares: Sequence[Scores], rows: Sequence[Sequence[int]]) -> Scores:
     """All rows in order; rows[r] are those that rank r has scored."""
     place = {row: (rank, i) for rank, own in enumerate(rows) for i, row in enumerate(own)}
     order = [place[row] for row in sorted(place)]
-    return Scores(**{f.name: [getattr(shares[rank], f.name)[i] for rank, i in order] for f in fields(Scores)})
+    return Scores(**{name: [getattr(shares[rank], name)[i] for rank, i in order] for name in _TOLD})
 
 
 def _picked(scores: Scores, rows: Sequence[int]) -> Scores:
-    return Scores(**{f.name: [getattr(scores, f.name)[row] for row in rows] for f in fields(Scores)})
+    return Scores(**{name: [getattr(scores, name)[row] for row in rows] for name in _TOLD})

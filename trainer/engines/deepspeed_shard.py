@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from trainer.attention import compute_dtype
 from trainer.batch import MiniBatch
 from trainer.config import AlgorithmConfig, ConfigError, Dtype, Offload, RunConfig
 from trainer.engines import DivergedError, Scores
 from trainer.engines.deepspeed_settings import clips_itself, deepspeed_settings
-from trainer.engines.passes import Passes, actor_metrics, compute_dtype
+from trainer.engines.passes import Passes, actor_metrics
 from trainer.logprob import logprobs_and_entropies
 from trainer.rollout import Rollout
 from trainer.world import World
@@ -51,7 +52,7 @@ class Shard:
         self._world = world
         self._stage = config.engine.zero_stage
         self._grad_clip = config.optim.grad_clip
-        bf16 = compute_dtype(config.engine.dtype, device) is torch.bfloat16
+        bf16 = compute_dtype(config.engine, device) is torch.bfloat16
         if bf16 and self._stage == 0:
             raise ConfigError(
                 "engine.zero_stage=0 trains float32 weights, and these are bfloat16: "
