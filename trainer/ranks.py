@@ -139,7 +139,8 @@ def follow_commands(served: Any, world: World) -> None:
         try:
             answer = getattr(served, command.method)(*command.arguments)
             if isinstance(answer, Iterator):
-                answer = _exhaust(answer)
+                _exhaust(answer)
+                answer = None
         except DivergedError:
             answer = None  # so has rank 0, which tells
         world.gather(answer)

@@ -222,6 +222,7 @@ def _initialize(root: _Root, config: RunConfig, bf16: bool) -> Any:
     warnings.filterwarnings(
         "ignore", category=FutureWarning, module="torch.distributed"
     )  # of names that DeepSpeed uses
+    _count_from_zero()
     engine, *_ = deepspeed.initialize(
         model=root,
         optimizer=_optimizer(root, config),
@@ -229,6 +230,16 @@ def _initialize(root: _Root, config: RunConfig, bf16: bool) -> Any:
         dist_init_required=False,
     )
     return engine
+
+
+def _count_from_zero() -> None:
+    """For DeepSpeed numbers modules and parameters by counting them, and under ZeRO-3 compares the numbers over the ranks:
+    rank 0's process may have counted those of an earlier trial. There is no public way."""
+    from deepspeed.runtime.zero.parameter_offload import DeepSpeedZeRoOffload
+    from deepspeed.runtime.zero.partition_parameters import Init
+
+    Init.param_id = 0
+    DeepSpeedZeRoOffload._register_deepspeed_module.__defaults__[0][0] = 0
 
 
 def _optimizer(root: _Root, config: RunConfig) -> torch.optim.Optimizer:
