@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
-from trainer.config import AlgorithmConfig, Baseline, Normalize, Objective, Rejected, Reward, Sign
+from trainer.choices import Baseline, Normalize, Objective, Rejected, Reward, Sign
+from trainer.config import AlgorithmConfig
 from trainer.preference import pairs
 from trainer.rollout import Group, Verdict
 

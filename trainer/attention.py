@@ -16,7 +16,8 @@ import torch
 from transformers import PreTrainedModel
 from transformers.utils import is_flash_attn_2_available
 
-from trainer.config import Attention, ConfigError, Dtype, EngineConfig
+from trainer.choices import Attention, Dtype
+from trainer.config import ConfigError, EngineConfig
 
 SDPA, FLASH = "sdpa", "flash_attention_2"  # Hugging Face's names
 PADDED = (SDPA, "eager")

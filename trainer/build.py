@@ -8,7 +8,8 @@ import torch
 from transformers import PreTrainedModel
 
 from trainer.attention import compute_dtype
-from trainer.config import Baseline, ConfigError, EngineBackend, GeneratorBackend, RunConfig
+from trainer.choices import Baseline, EngineBackend, GeneratorBackend
+from trainer.config import ConfigError, RunConfig
 from trainer.critic import Critic
 from trainer.data import ProblemOrder
 from trainer.engines.torch_engine import TorchEngine

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from trainer.advantage import STD_EPSILON, Credit, TokenCredit
-from trainer.config import AlgorithmConfig, Baseline, Normalize
+from trainer.choices import Baseline, Normalize
+from trainer.config import AlgorithmConfig
 from trainer.logprob import TokenBatch, response_states, to_rows
 
 

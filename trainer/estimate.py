@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainer.accelerators import ACCELERATORS, Accelerator
-from trainer.config import Baseline, Dtype, EngineBackend, GeneratorBackend, Offload, RunConfig
+from trainer.choices import Baseline, Dtype, EngineBackend, GeneratorBackend, Offload
+from trainer.config import RunConfig
 from trainer.shapes import Shape, shape_of
 
 GIB = 2**30

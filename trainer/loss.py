@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainer.config import AlgorithmConfig, Denominator, KlLossType, LossAggMode, Ratio
+from trainer.choices import Denominator, KlLossType, LossAggMode, Ratio
+from trainer.config import AlgorithmConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import torch
 
 from trainer import keys
 from trainer.advantage import Credit
-from trainer.config import KlLossType
+from trainer.choices import KlLossType
 from trainer.critic import explained_variance
 from trainer.engines import Scores
 from trainer.loss import kl_terms

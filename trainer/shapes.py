@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.config import Architecture, ConfigError, ModelConfig
+from trainer.choices import Architecture
+from trainer.config import ConfigError, ModelConfig
 
 TOY_VOCABULARY = 98  # printable ASCII characters, padding, end of sequence
 

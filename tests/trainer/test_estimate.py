@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from trainer.accelerators import ACCELERATORS
+from trainer.choices import Architecture
 from trainer.compose import compose, presets
-from trainer.config import Architecture, ConfigError, EngineConfig, ModelConfig, OptimConfig, RunConfig
+from trainer.config import ConfigError, EngineConfig, ModelConfig, OptimConfig, RunConfig
 from trainer.engines.torch_engine import TorchEngine
 from trainer.estimate import GIB, RESERVED_GIB, estimate
 from trainer.logprob import collate, response_states

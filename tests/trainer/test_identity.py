@@ -13,12 +13,10 @@ from typing import Any
 import pytest
 
 from trainer import identity
-from trainer.compose import compose, from_dict, to_dict
-from trainer.config import (
+from trainer.choices import (
     Architecture,
     Attention,
     Baseline,
-    ConfigError,
     Denominator,
     Dtype,
     KlLossType,
@@ -29,9 +27,10 @@ from trainer.config import (
     Ratio,
     Rejected,
     Reward,
-    RunConfig,
     Sign,
 )
+from trainer.compose import compose, from_dict, to_dict
+from trainer.config import ConfigError, RunConfig
 from trainer.identity import base_hash, code_hash, environment, trial_id
 
 CONFIG = compose(["algorithm=grpo", "seed=3"])

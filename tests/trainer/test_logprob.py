@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from trainer.config import Architecture, ModelConfig
+from trainer.choices import Architecture
+from trainer.config import ModelConfig
 from trainer.logprob import collate, logprobs_and_entropies
 from trainer.model import build_model, character_tokenizer
 from trainer.rollout import Problem, Rollout

@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from trainer.choices import Denominator, KlLossType, LossAggMode, Ratio
 from trainer.compose import compose
-from trainer.config import AlgorithmConfig, Denominator, KlLossType, LossAggMode, Ratio
+from trainer.config import AlgorithmConfig
 from trainer.loss import kl_terms, token_terms, token_weights
 
 MAX_LENGTH = 8

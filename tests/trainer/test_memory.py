@@ -15,8 +15,9 @@ from torch.utils._pytree import tree_leaves
 from trainer import keys
 from trainer.advantage import assign
 from trainer.batch import MiniBatch, cut
+from trainer.choices import Dtype
 from trainer.compose import compose
-from trainer.config import AlgorithmConfig, Dtype, EngineConfig, ModelConfig, OptimConfig
+from trainer.config import AlgorithmConfig, EngineConfig, ModelConfig, OptimConfig
 from trainer.engines.torch_engine import TorchEngine
 from trainer.model import build_model, character_tokenizer
 from trainer.rollout import Group, Problem, Rollout, Verdict

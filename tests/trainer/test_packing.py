@@ -13,16 +13,8 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from trainer.attention import SDPA, attending_to_padding, implementation, takes_packed
 from trainer.batch import MiniBatch, Sample, pack
-from trainer.config import (
-    AlgorithmConfig,
-    Architecture,
-    Attention,
-    ConfigError,
-    Dtype,
-    EngineConfig,
-    ModelConfig,
-    OptimConfig,
-)
+from trainer.choices import Architecture, Attention, Dtype
+from trainer.config import AlgorithmConfig, ConfigError, EngineConfig, ModelConfig, OptimConfig
 from trainer.engines.torch_engine import TorchEngine
 from trainer.logprob import collate, logprobs_and_entropies
 from trainer.model import build_model, character_tokenizer

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from trainer.config import Architecture, ConfigError, ModelConfig
+from trainer.choices import Architecture
+from trainer.config import ConfigError, ModelConfig
 from trainer.logprob import TokenBatch, collate, logprobs_and_entropies
 from trainer.model import build_model, character_tokenizer
 from trainer.recompute import enable_recompute, recomputed

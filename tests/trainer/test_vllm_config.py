@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from trainer.choices import GeneratorBackend
 from trainer.compose import compose
-from trainer.config import ConfigError, GeneratorBackend
+from trainer.config import ConfigError
 from trainer.validate import check_installed
 
 

@@ -13,14 +13,7 @@ import torch
 from trainer.batch import MiniBatch, Sample
 from trainer.canary import SyncError, check_sync
 from trainer.checkpoint import Progress
-from trainer.config import (
-    AlgorithmConfig,
-    ConfigError,
-    EngineConfig,
-    ModelConfig,
-    OptimConfig,
-    RolloutConfig,
-)
+from trainer.config import AlgorithmConfig, ConfigError, EngineConfig, ModelConfig, OptimConfig, RolloutConfig
 from trainer.engines.torch_engine import TorchEngine
 from trainer.generators.vllm_generator import VllmGenerator
 from trainer.model import build_model, character_tokenizer, load_policy

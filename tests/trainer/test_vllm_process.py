@@ -17,15 +17,8 @@ import torch.distributed as dist
 from trainer.batch import MiniBatch, Sample
 from trainer.canary import check_sync
 from trainer.checkpoint import Progress
-from trainer.config import (
-    AlgorithmConfig,
-    Architecture,
-    ConfigError,
-    EngineConfig,
-    ModelConfig,
-    OptimConfig,
-    RolloutConfig,
-)
+from trainer.choices import Architecture
+from trainer.config import AlgorithmConfig, ConfigError, EngineConfig, ModelConfig, OptimConfig, RolloutConfig
 from trainer.engines.torch_engine import TorchEngine
 from trainer.generators.vllm_generator import VllmGenerator
 from trainer.model import build_model, character_tokenizer, load_policy

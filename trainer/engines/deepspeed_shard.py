@@ -21,7 +21,8 @@ from transformers import PreTrainedModel
 
 from trainer.attention import compute_dtype
 from trainer.batch import MiniBatch
-from trainer.config import AlgorithmConfig, ConfigError, Dtype, Offload, RunConfig
+from trainer.choices import Dtype, Offload
+from trainer.config import AlgorithmConfig, ConfigError, RunConfig
 from trainer.engines import DivergedError, Scores
 from trainer.engines.deepspeed_settings import clips_itself, deepspeed_settings
 from trainer.engines.passes import Passes, actor_metrics
@@ -233,8 +234,10 @@ def _initialize(root: _Root, config: RunConfig, bf16: bool) -> Any:
 
 
 def _count_from_zero() -> None:
-    """For DeepSpeed numbers modules and parameters by counting them, and under ZeRO-3 compares the numbers over the ranks:
-    rank 0's process may have counted those of an earlier trial. There is no public way."""
+    """There is no public way, and DeepSpeed compares its numbers over the ranks.
+
+    It numbers modules and parameters by counting them, and rank 0's process may have counted those of another trial.
+    """
     from deepspeed.runtime.zero.parameter_offload import DeepSpeedZeRoOffload
     from deepspeed.runtime.zero.partition_parameters import Init
 

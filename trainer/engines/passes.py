@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 from trainer import keys
 from trainer.attention import compute_dtype, takes_packed
 from trainer.batch import MicroBatch, MiniBatch, Sample, deal, pack_pairs
-from trainer.config import AlgorithmConfig, EngineConfig, Objective
+from trainer.choices import Objective
+from trainer.config import AlgorithmConfig, EngineConfig
 from trainer.engines import Scores
 from trainer.logprob import collate, logprobs_and_entropies
 from trainer.loss import importance_weights, preference_terms, token_terms, token_weights

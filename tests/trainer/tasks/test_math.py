@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from trainer import keys
+from trainer.choices import Architecture
 from trainer.compose import compose
-from trainer.config import Architecture, ConfigError, ModelConfig, TaskConfig
+from trainer.config import ConfigError, ModelConfig, TaskConfig
 from trainer.identity import trial_id
 from trainer.model import build_model, character_tokenizer
 from trainer.prepare.layout import PreparedProblem, write_prepared
