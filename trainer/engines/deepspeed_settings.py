@@ -42,6 +42,8 @@ def _zero(config: EngineConfig) -> dict[str, Any]:
     zero: dict[str, Any] = {"stage": config.zero_stage}
     if config.zero_stage == 3:
         zero["stage3_param_persistence_threshold"] = PERSISTENT_VALUES
+        # It would take the place of torch's own linear in the whole process, and stay when the engine is gone.
+        zero["memory_efficient_linear"] = False
     if config.offload is not Offload.none:
         zero["offload_optimizer"] = {"device": "cpu"}
     if config.offload is Offload.all:

@@ -154,7 +154,8 @@ class Shard:
             else:
                 weight = parameter.detach()
                 moments = {key: self._engine.optimizer.state[parameter][key] for key in self._moments()}
-            yield name, weight.cpu(), {key: moment.cpu() for key, moment in moments.items()}
+            # Copies: on a CPU some of these are the very tensors that the next update changes.
+            yield name, weight.to("cpu", copy=True), {key: m.to("cpu", copy=True) for key, m in moments.items()}
 
     def set_updates(self, updates: int) -> None:
         """Makes the optimizer one that has taken `updates` steps, with moments still to be set."""
@@ -164,15 +165,20 @@ class Shard:
         inner.state.clear()
         if updates == 0:
             return
-        for group in inner.param_groups:
-            for flat in group["params"]:
-                inner.state[flat] = {
-                    "step": updates if self._steps_are_numbers else torch.tensor(float(updates)),
-                    **{k: torch.zeros_like(flat) for k in MOMENTS},
-                }
+        for flat in self._stepped(inner):
+            inner.state[flat] = {
+                "step": updates if self._steps_are_numbers else torch.tensor(float(updates)),
+                **{k: torch.zeros_like(flat) for k in MOMENTS},
+            }
         if self._clips_itself and self._stage < 3:
             optimizer._hp_optimizer_states_linked = False
             optimizer._lazy_init_hp_params_optimizer_state()
+
+    def _stepped(self, optimizer: torch.optim.Optimizer) -> list[Tensor]:
+        """What the inner optimizer steps: under ZeRO-3 it is given its shards for the moment of a step only."""
+        if self._stage == 3:
+            return list(self._engine.optimizer.fp32_partitioned_groups_flat)
+        return [flat for group in optimizer.param_groups for flat in group["params"]]
 
     def set_state(self, name: str, weight: Tensor, moments: Mapping[str, Tensor]) -> None:
         """One parameter as `states` gave it."""
