@@ -24,9 +24,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
     history = SqliteStore._history
 
-    def noted(self: SqliteStore, run: StoredRun) -> object:
+    def noted(self: SqliteStore, run: StoredRun, cursor: object) -> object:
         asked.append(run.run_id)
-        return history(self, run)
+        return history(self, run, cursor)
 
     monkeypatch.setattr(SqliteStore, "_history", noted)
     return asked
