@@ -24,7 +24,7 @@ seeds: [0, 1]
 
 # what is wrong: (text of the good file, what stands there instead, what the line must name)
 FAULTS = {
-    "unknown variant": ("[algorithm=grpo]", "[algorithm=gppo]", ["algorithm 'gppo'", "'grpo'"]),
+    "unknown variant": ("[algorithm=grpo]", "[algorithm=grop]", ["algorithm 'grop'", "'grpo'"]),
     "unknown override key": ("trainer.steps=4", "trainer.stepz=4", ["trainer.stepz", "'trainer.steps'"]),
     "unknown sweep key": ("overrides:", "overides:", ["'overides'", "'overrides'"]),
     "a value of the wrong type": ("trainer.steps=4", "trainer.steps=four", ["trainer.steps", "four"]),
