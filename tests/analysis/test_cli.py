@@ -221,6 +221,6 @@ def test_runs_that_differ_in_more_than_the_variant_are_drawn_only_if_that_is_wan
     empty_store.client.log_param(other, "trainer.steps", 400)
     refused = figures(empty_store, "s", "--no-png", "--out", str(tmp_path / "out"))
     assert refused.returncode == 2
-    assert refused.stderr.splitlines()[1:] == ["  trainer.steps: null | 400"]
+    assert refused.stderr.splitlines()[1:] == ["  trainer.steps: 100 | 400"]
     assert not (tmp_path / "out").exists()
     assert figures(empty_store, "s", "--no-png", "--accept-differences").returncode == 0

@@ -64,7 +64,8 @@ def test_a_dry_run_of_a_gpu_scale_says_what_it_needs_and_what_this_machine_lacks
 
 @without_gpu
 def test_a_run_of_several_ranks_needs_a_gpu_for_each(write_spec: WriteSpec) -> None:
-    config = expand(load_spec(write_spec(overrides=["resources.gpus=1", "engine.ranks=4"])))[0].config
+    overrides = ["resources.gpus=1", "engine=deepspeed", "engine.ranks=4"]
+    config = expand(load_spec(write_spec(overrides=overrides)))[0].config
     with pytest.raises(MissingError, match=r"resources\.gpus=1 on each of engine\.ranks=4, and this machine has none"):
         check_gpus(config)
 

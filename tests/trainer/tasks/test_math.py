@@ -186,7 +186,7 @@ def test_a_missing_math_verify_is_told_before_anything_runs(
     paths: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'minrl\[math\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'math-verify\[antlr4_9_3\]'"):
         load_task(TaskConfig(NAME, {"train": paths["train"], "eval": {"math500": paths["math500"]}}))
 
 
