@@ -251,12 +251,14 @@ def test_a_rank_that_dies_ends_the_run_with_its_name(base: Path) -> None:
 
 
 def test_a_rank_that_cannot_start_is_not_waited_for(base: Path) -> None:
-    class Wrong(LocalLauncher):
+    class Stillborn(LocalLauncher):
         def start(self, seats: Sequence[Seat]) -> None:
-            super().start([replace(seat, port=1) for seat in seats])
+            super().start(seats)
+            for process in self._processes.values():
+                process.kill()
 
     with pytest.raises(RankDiedError, match="rank 1 of 2 died at its start"):
-        DeepSpeedEngine(Seat(config(0, 2), base, 0, 2), Wrong())
+        DeepSpeedEngine(Seat(config(0, 2), base, 0, 2), Stillborn())
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
