@@ -164,9 +164,12 @@ def readable(uri: str) -> Iterator[None]:
 def _store_errors() -> tuple[type[Exception], ...]:
     """Of the readers that were used: the packages of the others are not even imported."""
     errors: list[type[Exception]] = [sqlite3.DatabaseError]
-    for module, name in (("requests", "RequestException"), ("mlflow.exceptions", "MlflowException")):
-        if module in sys.modules:
-            errors.append(getattr(sys.modules[module], name))
+    names = {
+        "adbc_driver_manager": "Error",
+        "requests": "RequestException",
+        "mlflow.exceptions": "MlflowException",
+    }
+    errors += [getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules]
     return tuple(errors)
 
 

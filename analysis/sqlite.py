@@ -120,7 +120,8 @@ class SqliteStore:
         rows = cursor.fetch_arrow_table()
         names = rows["key"].combine_chunks().dictionary_encode()
         step, value, is_nan, stamp = (rows.column(place).to_numpy() for place in range(1, 5))
-        found, known = names.dictionary.to_pylist(), tuple(sorted(names.dictionary.to_pylist()))
+        found = names.dictionary.to_pylist()
+        known = tuple(sorted(found))
         place = np.array([known.index(name) for name in found], np.int32)
         return points_of_run(
             run.run_id, known, place[names.indices.to_numpy()], step, np.where(is_nan, np.nan, value), stamp

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from analysis.client import ClientStore
 from analysis.runs import load, open_store
 from analysis.sqlite import SqliteStore, open_sqlite, sqlite_file
 from trainer import keys
+from trainer.config import ConfigError
 
 if TYPE_CHECKING:
     from tests.analysis.conftest import Store
@@ -107,3 +109,18 @@ def test_a_store_that_was_moved_still_has_its_plans(empty_store: Store, tmp_path
     plan = load(f"sqlite:///{moved / 'mlflow.db'}", "s").plan
     assert plan is not None
     assert plan["name"] == "s"
+
+
+def test_a_damaged_table_of_points_is_one_line(empty_store: Store) -> None:
+    empty_store.trial("s", "grpo", 0, {keys.REWARD_MEAN: {1: 0.1}})
+    file = sqlite_file(empty_store.uri)
+    assert file is not None
+    with closing(sqlite3.connect(file)) as database:
+        [(page,)] = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'metrics'")
+        [(size,)] = database.execute("PRAGMA page_size")
+    with file.open("r+b") as content:
+        content.seek((page - 1) * size)
+        content.write(b"\xff" * size)
+    with pytest.raises(ConfigError, match=r"cannot be read: .*malformed") as caught:
+        load(empty_store.uri, "s")
+    assert "\n" not in str(caught.value)

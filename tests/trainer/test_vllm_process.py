@@ -14,6 +14,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from trainer import keys
 from trainer.batch import MiniBatch, Sample
 from trainer.canary import check_sync
 from trainer.checkpoint import Progress
@@ -117,7 +118,7 @@ def test_a_llama_is_handed_over_as_well(tmp_path: Path) -> None:
         for _ in range(3):
             rollouts = [rollout for group in generator.sample(PROBLEMS, 4, seed=0) for rollout in group]
             scores = engine.score(rollouts)
-            check_sync(rollouts, scores, progress)
+            assert check_sync(rollouts, scores, progress)[keys.SYNC_LOGPROB_DIFF_MEAN] < 1e-4
             samples = tuple(Sample(i, rollout, 1.0 if i % 3 else -1.0) for i, rollout in enumerate(rollouts))
             engine.update(MiniBatch(samples, (1,) * len(samples)), scores, AlgorithmConfig(), lr=2e-3)
             generator.load_weights(engine.weights())
