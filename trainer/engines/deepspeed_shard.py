@@ -24,6 +24,7 @@ from trainer.batch import MiniBatch
 from trainer.choices import Dtype, Offload
 from trainer.config import AlgorithmConfig, ConfigError, RunConfig
 from trainer.engines import DivergedError, Scores
+from trainer.engines.compiled_ops import load_ops
 from trainer.engines.deepspeed_settings import clips_itself, deepspeed_settings
 from trainer.engines.passes import Passes, actor_metrics
 from trainer.logprob import logprobs_and_entropies
@@ -230,6 +231,7 @@ def _initialize(root: _Root, config: RunConfig, bf16: bool) -> Any:
         "ignore", category=FutureWarning, module="torch.distributed"
     )  # of names that DeepSpeed uses
     _count_from_zero()
+    load_ops(offloaded=config.engine.offload is not Offload.none)
     engine, *_ = deepspeed.initialize(
         model=root,
         optimizer=_optimizer(root, config),
