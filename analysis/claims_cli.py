@@ -14,7 +14,10 @@ def claims_command(
     sweeps: Sweeps,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write to; by default claims/ in the runs folder.", show_default=False),
+        typer.Option(
+            help="Folder to write to; by default one named after the sweeps, in claims/ of the runs folder.",
+            show_default=False,
+        ),
     ] = None,
     accept_differences: Annotated[
         bool,
@@ -36,10 +39,11 @@ def claims_command(
     from rich.console import Console
 
     from analysis.claims import judge
-    from analysis.claims_report import NOTE, terminal_table, write
+    from analysis.claims_report import write
+    from analysis.claims_terminal import NOTE, terminal_table
     from analysis.completeness import incomplete
     from analysis.endpoints import KEY_PATTERNS
-    from analysis.source import open_sources
+    from analysis.source import label, open_sources
     from trainer.config import ConfigError
 
     if out is not None and out.exists() and not out.is_dir():
@@ -52,5 +56,5 @@ def claims_command(
     console.print(NOTE, style="dim", highlight=False)
     for line in filter(None, map(incomplete, found)):
         typer.echo(line)
-    for path in write(verdicts, out or runs_dir / "claims"):
+    for path in write(verdicts, out or runs_dir / "claims" / label(sweeps)):
         typer.echo(str(path))

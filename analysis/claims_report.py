@@ -1,4 +1,4 @@
-"""The claims table: on the terminal, and as CSV and JSON. Its neighbours write the HTML and the Markdown."""
+"""Verdicts as files: CSV and JSON here; the HTML, the Markdown and the terminal's table are its neighbours' work."""
 
 from __future__ import annotations
 
@@ -10,96 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
-from analysis.catalogue import Comparison
 from analysis.claims import Finding, Verdict
 from analysis.claims_markdown import markdown
 from analysis.claims_page import page
-from analysis.decision import Status
 from analysis.export import write_atomically
-from analysis.sentences import interval, needed, number, p_of_verdict, p_value, sentence
-
-WIDE = 120  # columns of a terminal from which p-values fit
-COLOURS = {
-    Status.supported: "green",
-    Status.contradicted: "red",
-    Status.underpowered: "yellow",
-    Status.not_tested: "dim",
-}
-MARKS = {Status.supported: "\N{CHECK MARK}", Status.contradicted: "\N{BALLOT X}", Status.underpowered: "?"}
-NOTE = (
-    "Verdicts at 5% after Holm inside each question; needed, where underpowered: seeds for power 0.8 to support or, "
-    "(no), to contradict; Holm: the smaller p of claim and opposite. "
-    "effect: mean paired difference with its 95% paired-t interval; n: seeds, counted on each base, as if independent. "
-    f"{' '.join(MARKS.values())}: this test alone, uncorrected, holds, its opposite holds, neither."
-)
-
-
-def terminal_table(verdicts: Sequence[Verdict], width: int) -> Table:
-    """One row a claim and, where it was tested, one a test; p-values where `width` has room for them."""
-    wide = width >= WIDE
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("#", justify="right", style="bold", no_wrap=True)
-    table.add_column("claim, and its tests", ratio=1, overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    for heading in ("effect", "95% interval", "n", *(("p", "Holm") if wide else ()), "needed"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for verdict in verdicts:
-        for row in _rows(verdict, wide):
-            table.add_row(*row)
-        table.add_section()
-    return table
-
-
-def _rows(verdict: Verdict, wide: bool) -> list[list[Text | Padding | str]]:
-    claim, tested = verdict.claim, verdict.status is not Status.not_tested
-    head: list[Text | Padding | str] = [str(claim.id), Text(claim.statement, style="bold")]
-    head.append(Text(verdict.status, style=COLOURS[verdict.status]))
-    if tested:
-        holm = p_value(p_of_verdict(verdict))
-        head += ["", "", "", *(("", holm) if wide else ()), needed(verdict, " (no)")]
-    rows = [head, *(_test_row(finding, wide) for finding in verdict.findings if finding.n)]
-    rows += [_test_row(finding, wide) for finding in verdict.beside if finding.comparison.picture and finding.n]
-    if not tested:
-        rows.append(["", _hanging(f"{'; '.join(verdict.missing)}: run {claim.sweep_commands}")])
-    return rows + [["", _hanging(note, "magenta")] for note in notes(verdict)]
-
-
-def _test_row(finding: Finding, wide: bool) -> list[Text | Padding | str]:
-    comparison = finding.comparison
-    words = ("the picture: " if comparison.picture else "") + _compared(comparison)
-    row: list[Text | Padding | str] = [
-        "",
-        _hanging(words),
-        Text(f"{comparison.wanted} {MARKS[finding.status]}", style="dim"),
-    ]
-    row += [number(finding.effect, finding, signed=True), interval(finding), str(finding.n)]
-    return [*row, *((p_value(finding.p), "") if wide else ()), ""]
-
-
-def _hanging(words: str, style: str = "dim") -> Padding:
-    return Padding(Text(words, style=style), (0, 0, 0, 2))
-
-
-def _compared(comparison: Comparison) -> str:
-    return comparison.words.removesuffix(comparison.wanted).strip()
-
-
-def notes(verdict: Verdict) -> list[str]:
-    """What qualifies a verdict."""
-    found = [f"diverged: {role}, {k} of {n} runs" for role, (k, n) in verdict.diverged.items() if k]
-    if verdict.without_carrying is not None:
-        found.append(f"depends on diverged runs: with accuracy 0 after the stop it is {verdict.without_carrying}")
-    for finding in verdict.findings:
-        if finding.bases_disagree:
-            means = ", ".join(f"{base}: {number(e, finding, True)}" for base, e in finding.pairs.by_base.items())
-            found.append(f"bases disagree ({means}): {_compared(finding.comparison)}")
-    lost = dict.fromkeys(text for finding in verdict.findings for text in finding.pairs.lost)
-    return found + [f"left out: {text}" for text in lost]
+from analysis.sentences import sentence
 
 
 def frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:

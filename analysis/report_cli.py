@@ -37,7 +37,7 @@ def report_command(
     from analysis.export import write_atomically
     from analysis.report import make_report
     from analysis.report_page import report_page
-    from analysis.source import open_sources
+    from analysis.source import label, open_sources
     from trainer.config import ConfigError
 
     if out is not None and not out.parent.is_dir():
@@ -47,7 +47,7 @@ def report_command(
     with reading_progress() as progress:
         sources = open_sources(sweeps, runs_dir, tracking_uri, progress=progress, environments=True)
     report = make_report(sweeps, sources, accept_differences)
-    path = out or runs_dir / "reports" / f"{'+'.join(runs.sweep for runs in sources)}.html"
+    path = out or runs_dir / "reports" / f"{label(sweeps)}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, report_page(report).encode())
     typer.echo(str(path))

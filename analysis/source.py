@@ -64,6 +64,15 @@ def split_archive(given: str) -> tuple[Path | None, str | None]:
     return (Path(path + ENDING), sweep) if mark and sweep else (None, None)
 
 
+def label(given: Sequence[str]) -> str:
+    """A name for what is written about the sweeps that are named: ``paper_ablation+positive_only``, ``toy``."""
+    parts: list[str] = []
+    for each in given:
+        archive, sweep = split_archive(each)
+        parts.append(sweep_name(each) if archive is None else "-".join(filter(None, (archive.stem, sweep))))
+    return "+".join(parts)
+
+
 def sweep_name(given: str) -> str:
     """The name that a sweep file gives itself, or `given` where it is no file."""
     path = Path(given)

@@ -18,9 +18,10 @@ from analysis.claims import judge
 from analysis.claims_cli import claims_command
 from analysis.claims_markdown import markdown
 from analysis.claims_page import page
-from analysis.claims_report import as_json, frame, terminal_table
+from analysis.claims_report import as_json, frame
+from analysis.claims_terminal import terminal_table
 from analysis.notebook import SHIPPED
-from analysis.source import open_sources
+from analysis.source import label, open_sources
 from trainer import keys
 from trainer.config import ConfigError
 
@@ -51,6 +52,13 @@ def test_a_sweep_is_judged_and_four_files_are_written(store: Store, tmp_path: Pa
     assert found[2]["verdict"] == "underpowered"
 
 
+def test_verdicts_on_other_sweeps_lie_beside_and_not_in_their_place(store: Store) -> None:
+    done = claims(store, "pair")
+    assert done.exit_code == 0, done.output
+    assert (store.runs_dir / "claims" / "pair" / "claims.html").is_file()
+    assert label(["paper_ablation", "shipped/tiny.zip", "toy.zip:pair"]) == "paper_ablation+tiny+toy-pair"
+
+
 def test_wrong_input_writes_nothing(store: Store, tmp_path: Path) -> None:
     done = claims(store, "pear", "--out", str(tmp_path / "out"))
     assert isinstance(done.exception, ConfigError)
@@ -78,6 +86,7 @@ def test_the_table_fits_its_terminal(width: int, planted: Planted) -> None:
     text = " ".join(" ".join(lines).split())
     assert "supported" in text
     assert "diverged: GRPO, 1 of 5 runs" in text
+    assert re.search(r"17 claims: \d+ supported, ", text)
     assert ("Holm" in text) is (width >= 120)
 
 

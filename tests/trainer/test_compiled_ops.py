@@ -30,7 +30,12 @@ def test_a_lock_that_nobody_holds_is_removed_and_one_that_somebody_holds_stays(t
 def test_a_build_that_was_killed_is_made_again_by_the_next_process(tmp_path: Path) -> None:
     """A real build, killed while the compiler runs; then two processes at once, of which one waits for the other."""
     pytest.importorskip("deepspeed")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TORCH_EXTENSIONS_DIR": str(tmp_path), "DS_ACCELERATOR": "cpu"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TORCH_EXTENSIONS_DIR": str(tmp_path),
+        "DS_ACCELERATOR": "cpu",
+    }
     command = [sys.executable, "-c", "from trainer.engines.compiled_ops import load_ops; load_ops(offloaded=False)"]
 
     def start() -> subprocess.Popen[bytes]:
