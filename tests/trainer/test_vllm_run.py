@@ -86,6 +86,23 @@ def test_a_run_learns_as_with_the_default_generator(learned: Mapping[str, TrialR
     assert late["vllm"] == pytest.approx(late["transformers"], abs=0.1)
 
 
+@pytest.mark.deepspeed
+def test_a_run_with_vllm_and_deepspeed_learns_as_with_the_default_generator_and_engine(
+    learned: Mapping[str, TrialRecord], tmp_path: Path, tiny_config: Compose, bases_dir: Path
+) -> None:
+    """Two ranks under ZeRO-3: every weight that vLLM is handed is gathered from both."""
+    pytest.importorskip("deepspeed")
+    spread = ("engine=deepspeed", "engine.zero_stage=3", "engine.ranks=2")
+    record = run(tiny_config(*LEARNS, "rollout=vllm", *spread), tmp_path / "trial", bases_dir)
+    values = accuracies(record)
+    assert fmean(values[-8:]) > fmean(values[:4]) + 0.2
+    assert fmean(values[-8:]) == pytest.approx(fmean(accuracies(learned["transformers"])[-8:]), abs=0.1)
+    differences = [metrics[keys.SYNC_LOGPROB_DIFF_MEAN] for step, metrics in numbers(record) if step]
+    assert len(differences) == 30
+    assert max(differences) < 1e-5
+    assert not torch.distributed.is_initialized()
+
+
 def test_every_step_says_how_far_the_two_sides_are_apart(learned: Mapping[str, TrialRecord]) -> None:
     for step, metrics in numbers(learned["vllm"]):
         if step:
