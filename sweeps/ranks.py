@@ -68,7 +68,7 @@ class _Follower:
     def follow(self, seat: Seat, log: Path) -> None:
         log_to(log)
         # Imported here, in the actor: a trial's process that has one rank needs no DeepSpeed.
-        from trainer.engines.follower import follow
+        from trainer.member import follow
 
         follow(seat)
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from trainer.attention import compute_dtype
 from trainer.choices import Baseline, EngineBackend, GeneratorBackend
-from trainer.config import ConfigError, RunConfig
+from trainer.config import ConfigError, RunConfig, every_rank_samples
 from trainer.critic import Critic
 from trainer.data import ProblemOrder
 from trainer.engines.torch_engine import TorchEngine
@@ -18,6 +18,7 @@ from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.launch import Launcher, Seat
 from trainer.loop import Parts
 from trainer.model import load_pair, load_policy, load_tokenizer
+from trainer.ranks import Controller
 from trainer.recompute import enable_recompute
 from trainer.tasks import Task, load_task
 from trainer.validate import check_installed
@@ -49,18 +50,17 @@ def build_parts(config: RunConfig, base: Path, launcher: Launcher) -> Parts:
 def _with_deepspeed(
     config: RunConfig, base: Path, launcher: Launcher, task: Task, order: ProblemOrder, device: torch.device
 ) -> Parts:
-    """The generator first, for vLLM makes process groups of its own, which no other rank would take part in."""
     check_installed(config)
     # Imported here: most runs do without, and its import takes seconds.
     from trainer.engines.deepspeed_engine import DeepSpeedEngine
+    from trainer.generators.ranked import RankedGenerator
+    from trainer.member import build_member
 
-    generator = build_generator(config, base, None, device)
-    try:
-        engine = DeepSpeedEngine(Seat(config, base, 0, config.engine.ranks), launcher)
-    except BaseException:
-        generator.close()
-        raise
-    return Parts(config, task, order, generator, engine)
+    alone = None if every_rank_samples(config) else build_generator(config, base, None, device)
+    seat = Seat(config, base, 0, config.engine.ranks)
+    controller = Controller(seat, launcher, lambda world: build_member(seat, world))
+    generator = alone or RankedGenerator(controller, controller.served.sampler)
+    return Parts(config, task, order, generator, DeepSpeedEngine(config, controller))
 
 
 def build_generator(

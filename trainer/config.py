@@ -255,6 +255,14 @@ class RunConfig:
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
 
 
+def every_rank_samples(config: RunConfig) -> bool:
+    """With vLLM, where a response has a seed of its own and so does not depend on what is drawn beside it.
+
+    What transformers draws does, and a run's samples must not depend on the number of its ranks.
+    """
+    return config.rollout.backend is GeneratorBackend.vllm
+
+
 def defaults() -> dict[str, Any]:
     """The schema's value of each dotted key: that of every run whose code did not have the key yet."""
     return _flat(RunConfig(), "")

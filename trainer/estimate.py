@@ -1,6 +1,6 @@
 """Memory and time of a configuration before anything runs, from sizes alone. Imports without torch.
 
-Memory is that of the GPU with the most to hold: rank 0, which samples as well. Counted are weights, gradients and the
+Memory is that of the GPU with the most to hold: rank 0, which may sample alone. Counted are weights, gradients and the
 optimizer's state as the engine keeps them, the reference, what one micro-batch leaves for the backward pass, the logits
 of one chunk, and the generator's cache. On the device of a fit stand `RESERVED_GIB` more for the driver and for memory
 that is torn into pieces.
@@ -12,11 +12,12 @@ as a lower bound of the right size; a run logs what it really took under timing_
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from trainer.accelerators import ACCELERATORS, Accelerator
 from trainer.choices import Baseline, Dtype, EngineBackend, GeneratorBackend, Offload
-from trainer.config import RunConfig
+from trainer.config import RunConfig, every_rank_samples
 from trainer.shapes import Shape, shape_of
 
 GIB = 2**30
@@ -191,17 +192,21 @@ def _work(config: RunConfig, shape: Shape) -> Work:
 def _seconds(
     config: RunConfig, shape: Shape, parameters: int, memory: Memory, work: Work, device: Accelerator
 ) -> Seconds:
-    """Sampling on rank 0 alone, everything else shared by the ranks; each has a whole GPU."""
+    """Everything is shared by the ranks, but for sampling without vLLM, which is rank 0's; each has a whole GPU."""
     speed = device.tflops * 1e12 * FLOPS_REACHED
     ranks = config.engine.ranks
+    samplers = ranks if every_rank_samples(config) else 1
     evaluated = config.evaluation.problems * config.evaluation.k
-    sampling = _sampling_seconds(config, shape, parameters, memory, device, work.responses)
+    sampling, evaluating = (
+        _sampling_seconds(config, shape, parameters, memory, device, math.ceil(responses / samplers))
+        for responses in (work.responses, evaluated)
+    )
     scored = evaluated / work.responses * work.score_flops / speed / ranks
     return Seconds(
         sample=sampling,
         score=work.score_flops / speed / ranks,
         update=work.update_flops / speed / ranks,
-        evaluation=_sampling_seconds(config, shape, parameters, memory, device, evaluated) + scored,
+        evaluation=evaluating + scored,
     )
 
 

@@ -35,7 +35,7 @@ class Seat:
 
 
 class Launcher(Protocol):
-    """Starts processes that call `trainer.engines.follower.follow` with their seat, and ends them.
+    """Starts processes that call `trainer.member.follow` with their seat, and ends them.
 
     `host` is the address under which they reach the process of rank 0. They must die with that process.
     """
@@ -69,7 +69,7 @@ class LocalLauncher:
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # the very same code
             if devices is not None:
                 environment["CUDA_VISIBLE_DEVICES"] = devices[seat.rank]
-            command = [sys.executable, "-P", "-m", "trainer.engines.follower", str(os.getpid())]
+            command = [sys.executable, "-P", "-m", "trainer.member", str(os.getpid())]
             process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
             assert process.stdin is not None
             process.stdin.write(pickle.dumps(seat))

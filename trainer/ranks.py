@@ -1,7 +1,7 @@
 """Several processes as one: rank 0 runs the trial, the other ranks do at its word what it does itself.
 
-Rank 0 broadcasts the name of a method and its arguments; every rank calls that method on the object that it serves, and
-sends its answer back.
+Rank 0 broadcasts the name of a method (``shard.update``) and its arguments; every rank calls that method on the object
+that it serves, and sends its answer to rank 0. An error that leaves the ranks in step is an answer, too.
 
 A follower that fails prints why and dies. Where the ranks talk by gloo, rank 0 notices at once, for the connection is
 gone; in the middle of an NCCL collective it notices after `trainer.world.COLLECTIVE_TIMEOUT`.
@@ -13,14 +13,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
+from trainer.config import ConfigError
 from trainer.engines import DivergedError
 from trainer.launch import Launcher, Seat
 from trainer.world import JOIN_TIMEOUT, World
 
 END_PATIENCE_S = 10.0
 END_NOTICE_S = 2.0
+IN_STEP = (DivergedError, ConfigError)  # raised before a collective call or after all of them, never between
 
 
 class RankDiedError(RuntimeError):
@@ -58,18 +61,13 @@ class Controller:
             raise
 
     def call(self, method: str, *arguments: Any) -> list[Any]:
-        """The answers of all ranks, in rank order. Raises `DivergedError` where the method does, on all ranks alike."""
-        diverged: DivergedError | None = None
-        answer: Any = None
+        """The answers of all ranks, in rank order. Raises the first rank's error of those that are `IN_STEP`."""
         with self._stepping():
             self.world.broadcast(_Command(method, arguments))
-            try:
-                answer = getattr(self.served, method)(*arguments)
-            except DivergedError as error:
-                diverged = error
-            answers = self.world.gather(answer)
-        if diverged is not None:
-            raise diverged
+            answers = self.world.collect(_answer(self.served, _Command(method, arguments)))
+        for answer in answers:
+            if isinstance(answer, IN_STEP):
+                raise answer
         return answers
 
     def stream(self, method: str, *arguments: Any) -> Iterator[Any]:
@@ -79,13 +77,13 @@ class Controller:
         """
         with self._stepping():
             self.world.broadcast(_Command(method, arguments))
-            items = getattr(self.served, method)(*arguments)
+            items = attrgetter(method)(self.served)(*arguments)
             try:
                 for item in items:  # noqa: UP028  # `yield from` closes it where someone stops early
                     yield item
             finally:
                 _exhaust(items)
-                self.world.gather(None)
+                self.world.collect(None)
 
     def close(self) -> None:
         """Ends the other ranks, in good order unless one is in the middle of something, and leaves the group."""
@@ -135,15 +133,18 @@ class Controller:
 def follow_commands(served: Any, world: World) -> None:
     """A follower's life: carries out rank 0's commands until it says that it is over."""
     while (command := world.broadcast()) is not None:
-        answer: Any = None
-        try:
-            answer = getattr(served, command.method)(*command.arguments)
-            if isinstance(answer, Iterator):
-                _exhaust(answer)
-                answer = None
-        except DivergedError:
-            answer = None  # so has rank 0, which tells
-        world.gather(answer)
+        answer = _answer(served, command)
+        if isinstance(answer, Iterator):
+            _exhaust(answer)
+            answer = None
+        world.collect(answer)
+
+
+def _answer(served: Any, command: _Command) -> Any:
+    try:
+        return attrgetter(command.method)(served)(*command.arguments)
+    except IN_STEP as error:
+        return error
 
 
 def _exhaust(items: Iterator[Any]) -> None:

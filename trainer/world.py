@@ -80,6 +80,12 @@ class World:
         dist.broadcast_object_list(box, src=0, group=self._commands, device=torch.device("cpu"))
         return box[0]
 
+    def collect(self, answer: Any) -> list[Any]:
+        """Every rank's answer in rank order, on rank 0; nothing on the others."""
+        answers: list[Any] | None = [None] * self.ranks if self.rank == 0 else None
+        dist.gather_object(answer, answers, dst=0, group=self._commands)
+        return answers or []
+
     def gather(self, answer: Any) -> list[Any]:
         """Every rank's answer in rank order, on every rank."""
         answers: list[Any] = [None] * self.ranks

@@ -22,15 +22,16 @@ from trainer.compose import compose
 from trainer.config import ModelConfig, RunConfig
 from trainer.engines import DivergedError, Scores
 from trainer.engines.torch_engine import TorchEngine
-from trainer.launch import LocalLauncher, Seat
+from trainer.launch import Launcher, LocalLauncher, Seat
 from trainer.model import build_model, character_tokenizer, load_policy
-from trainer.ranks import RankDiedError
+from trainer.ranks import Controller, RankDiedError
 from trainer.rollout import Group, Problem, Rollout, Verdict
 
 pytestmark = pytest.mark.deepspeed
 pytest.importorskip("deepspeed")
 
 from trainer.engines.deepspeed_engine import DeepSpeedEngine  # noqa: E402  # needs it
+from trainer.member import build_member  # noqa: E402  # likewise
 
 MAX_LENGTH = 12
 LR = 1e-3
@@ -64,8 +65,10 @@ def config(stage: int, ranks: int, *overrides: str) -> RunConfig:
     )
 
 
-def deepspeed(base: Path, stage: int, ranks: int, *overrides: str) -> DeepSpeedEngine:
-    return DeepSpeedEngine(Seat(config(stage, ranks, *overrides), base, 0, ranks), LocalLauncher())
+def deepspeed(base: Path, stage: int, ranks: int, *overrides: str, launcher: Launcher | None = None) -> DeepSpeedEngine:
+    seat = Seat(config(stage, ranks, *overrides), base, 0, ranks)
+    controller = Controller(seat, launcher or LocalLauncher(), lambda world: build_member(seat, world))
+    return DeepSpeedEngine(seat.config, controller)
 
 
 def plain(base: Path) -> TorchEngine:
@@ -239,7 +242,7 @@ def test_weights_that_are_not_read_to_the_end_leave_the_ranks_in_step(base: Path
 
 def test_a_rank_that_dies_ends_the_run_with_its_name(base: Path) -> None:
     launcher = LocalLauncher()
-    engine = DeepSpeedEngine(Seat(config(1, 2), base, 0, 2), launcher)
+    engine = deepspeed(base, 1, 2, launcher=launcher)
     with closing(engine):
         [process] = launcher._processes.values()
         process.kill()
@@ -258,7 +261,7 @@ def test_a_rank_that_cannot_start_is_not_waited_for(base: Path) -> None:
                 process.kill()
 
     with pytest.raises(RankDiedError, match="rank 1 of 2 died at its start"):
-        DeepSpeedEngine(Seat(config(0, 2), base, 0, 2), Stillborn())
+        deepspeed(base, 0, 2, launcher=Stillborn())
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])

@@ -23,37 +23,25 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trainer.attention import compute_dtype, takes_packed
+from trainer.attention import takes_packed
 from trainer.batch import MiniBatch, deal
-from trainer.config import AlgorithmConfig
+from trainer.config import AlgorithmConfig, RunConfig
 from trainer.engines import Scores
 from trainer.engines.deepspeed_shard import Shard
 from trainer.engines.passes import num_tokens
-from trainer.launch import Launcher, Seat
-from trainer.model import load_pair
 from trainer.ranks import Controller
 from trainer.rollout import Rollout
-from trainer.world import World
 
 _TOLD = ("logprobs", "entropies", "ref_logprobs")  # of Scores: values are a critic's, which the torch engine alone has
 
 
-def build_shard(seat: Seat, world: World) -> Shard:
-    """The shard of the rank in `seat`: policy and reference are the model in the folder seat.base."""
-    torch.set_num_threads(seat.config.engine.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    engine = seat.config.engine
-    policy, reference = load_pair(seat.base, compute_dtype(engine, device), engine, device)
-    return Shard(policy, reference, seat.config, device, world)
-
-
 class DeepSpeedEngine:
-    """Rank 0 of seat.ranks; the others are started by `launcher`. To be closed."""
+    """Trains the shards that `controller` commands. Closing it ends the other ranks."""
 
-    def __init__(self, seat: Seat, launcher: Launcher) -> None:
-        self._config = seat.config
-        self._controller = Controller(seat, launcher, lambda world: build_shard(seat, world))
-        self._shard: Shard = self._controller.served
+    def __init__(self, config: RunConfig, controller: Controller) -> None:
+        self._config = config
+        self._controller = controller
+        self._shard: Shard = controller.served.shard
 
     @property
     def policy(self) -> PreTrainedModel:
@@ -61,7 +49,7 @@ class DeepSpeedEngine:
         return self._shard.policy
 
     def score(self, rollouts: Sequence[Rollout]) -> Scores:
-        shares: list[Scores] = self._controller.call("score", list(rollouts))
+        shares: list[Scores] = self._controller.call("shard.score", list(rollouts))
         engine, padded = self._config.engine, not takes_packed(self.policy)
         hands = deal([num_tokens(r) for r in rollouts], engine.micro_batch_tokens, engine.ranks, padded)
         rows = [sorted(row for micro in hand if micro.counts for row in micro.rows) for hand in hands]
@@ -72,18 +60,20 @@ class DeepSpeedEngine:
         samples = tuple(replace(sample, index=index) for index, sample in enumerate(mini.samples))
         kept = _picked(scores, rows)
         metrics: list[Mapping[str, float]] = self._controller.call(
-            "update", replace(mini, samples=samples), kept, algorithm, lr
+            "shard.update", replace(mini, samples=samples), kept, algorithm, lr
         )
         return metrics[0]
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Under ZeRO-3 a collective: to be read to its end, or closed, before the engine is asked for more."""
-        return self._controller.stream("weights") if self._config.engine.zero_stage == 3 else self._shard.weights()
+        return (
+            self._controller.stream("shard.weights") if self._config.engine.zero_stage == 3 else self._shard.weights()
+        )
 
     def state(self) -> dict[str, Any]:
         policy: dict[str, Tensor] = {}
         moments: dict[int, dict[str, Tensor]] = {}
-        for index, (name, weight, found) in enumerate(self._controller.stream("states")):
+        for index, (name, weight, found) in enumerate(self._controller.stream("shard.states")):
             policy[name] = weight
             if found:
                 moments[index] = {"step": torch.tensor(float(self._shard.updates)), **found}
@@ -94,10 +84,10 @@ class DeepSpeedEngine:
 
     def load_state(self, state: dict[str, Any]) -> None:
         moments = state["optimizer"]["state"]
-        self._controller.call("set_updates", int(moments[0]["step"]) if moments else 0)
+        self._controller.call("shard.set_updates", int(moments[0]["step"]) if moments else 0)
         for index, (name, _) in enumerate(self._shard.policy.named_parameters()):
             found = {key: value for key, value in moments.get(index, {}).items() if key != "step"}
-            self._controller.call("set_state", name, state["policy"][name], found)
+            self._controller.call("shard.set_state", name, state["policy"][name], found)
 
     def save_policy(self, path: Path) -> None:
         self._shard.policy.save_pretrained(path, state_dict={name: weight.cpu() for name, weight in self.weights()})

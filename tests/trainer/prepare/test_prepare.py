@@ -190,8 +190,8 @@ def test_the_command_shows_what_was_left_out(minrl: Minrl, tmp_path: Path) -> No
 
 
 def test_an_interrupted_preparation_leaves_nothing(environment: dict[str, str], tmp_path: Path) -> None:
-    """Interrupted while it checks answers: these take minutes."""
-    source(tmp_path / "numina", [numina(f"What is {n}?", f"9^{{9^{{9^{{9^{n}}}}}}}") for n in range(50)])
+    """Interrupted while it checks answers: these take half a minute and more."""
+    source(tmp_path / "numina", [numina(f"What is {n}?", f"9^{{9^{{9^{{9^{n}}}}}}}") for n in range(20_000)])
     command = [sys.executable, str(ROOT / "minrl.py"), "data", "prepare", "numina_math", "--source", "numina"]
     with subprocess.Popen([*command, "--out", "out"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as run:
         children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
