@@ -49,6 +49,15 @@ def figures_command(
     variants: Annotated[
         str | None, typer.Option(help="Only these, e.g. [bold]raftpp,grpo[/].", show_default=False)
     ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at",
+            metavar="KEY=VALUE",
+            help="Only the runs at this value of an axis, which is then no axis: [bold]--at rollout.n=4[/].",
+            show_default=False,
+        ),
+    ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,6 +99,8 @@ def figures_command(
     from analysis.figures import METRIC_KEYS
     from analysis.pool import pool
     from analysis.runs import ALL_KEYS
+    from analysis.slices import at as slice_at
+    from analysis.slices import read_values
     from analysis.source import open_sources
 
     with reading_progress() as progress:
@@ -98,6 +109,9 @@ def figures_command(
         _warn_if_incomplete(runs)
     if pooled:
         found = [pool(found)]
+    if at:
+        values = read_values(at)
+        found = [slice_at(runs, values) for runs in found]
     # All is drawn before the first file is written: a variant or metric that a sweep lacks must leave nothing behind.
     jobs = [(runs, _draw(_select(runs, variants), x, metric or [], accept_differences)) for runs in found]
     for runs, (drawings, missing) in jobs:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 
+from analysis import slices
 from analysis.axes import XAxis
 from analysis.claims import Verdict, judge
 from analysis.claims_page import fragment
@@ -39,8 +41,16 @@ class Study:
     sources: tuple[Runs, ...]
     runs: Runs
 
-    def figure(self, name: str, variants: Collection[str] | None = None, x: str = "step") -> go.Figure | Html:
+    def figure(
+        self,
+        name: str,
+        variants: Collection[str] | None = None,
+        x: str = "step",
+        at: Mapping[str, Any] | None = None,
+    ) -> go.Figure | Html:
         """A figure of `minrl figures` by its name: of all variants, or of those of `variants` that there are.
+
+        `at` narrows the runs to a value of an axis, ``{"rollout.n": 4}``, where they have that axis.
 
         A line says why, where the runs have not what the figure needs: a notebook of your own runs goes on. Raises
         `ConfigError` for a name that is none.
@@ -53,6 +63,11 @@ class Study:
         if not wanted:
             return Html(f"No {name}: the runs have none of {', '.join(variants or ())}.")
         runs = self.runs if variants is None else self.runs.select(wanted)
+        values = {axis: value for axis, value in (at or {}).items() if axis in runs.axes}
+        try:
+            runs = slices.at(runs, values)
+        except ConfigError as error:
+            return Html(f"No {name}: {error}.")
         drawing = FIGURES[name](runs, XAxis(x)) if name in FIGURES else SUMMARIES[name](runs)
         return Html(f"No {name}: {known[name].missing(runs)}.") if drawing is None else drawing.figure
 

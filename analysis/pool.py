@@ -54,7 +54,7 @@ def pool(sources: Sequence[Runs]) -> Runs:
     return Runs(
         name,
         table,
-        _metrics(sources, tables, table, axes),
+        metrics_of(sources, tables, table, axes),
         axes,
         tuple(map(str, points)),
         plan=sources[0].plan if len(sources) == 1 else None,
@@ -178,7 +178,7 @@ def _check_cells(table: pd.DataFrame, axes: tuple[str, ...]) -> None:
     )
 
 
-def _metrics(
+def metrics_of(
     sources: Sequence[Runs], tables: Sequence[pd.DataFrame], table: pd.DataFrame, axes: tuple[str, ...]
 ) -> pd.DataFrame:
     """The metrics of the runs that are kept, in the order of the pooled run table."""

@@ -7,7 +7,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,7 +72,7 @@ class Runs:
 
     `plan` is the plan.json of the sweep's newest submission, None where the store has none; `environments` are the
     distinct surroundings of its trials (versions of packages, hardware), where `load` was asked for them; `source` says
-    where all of it was read, for people.
+    where all of it was read, for people. `held` are the values of axes that the runs were narrowed to (`slices.at`).
     """
 
     sweep: str
@@ -83,6 +83,7 @@ class Runs:
     plan: Mapping[str, Any] | None = None
     environments: tuple[Mapping[str, Any], ...] = ()
     source: str = ""
+    held: Mapping[str, Any] = field(default_factory=dict)
 
     def select(self, variants: Collection[str]) -> Runs:
         """Only these variants. Raises `ConfigError` for one that the sweep does not have."""

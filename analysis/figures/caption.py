@@ -16,7 +16,14 @@ def caption(runs: Runs, *notes: str, band: bool = True, paired: bool = False) ->
     """
     table = runs.runs
     scales = " and ".join(sorted(set(table["scale"].dropna()))) or "not recorded"
-    told = [f"{_sweep(runs)} (scale {scales})", _seeds(runs, band, paired), *notes, *_unfinished(runs), _commit(runs)]
+    held = "".join(f", {name} = {value}" for name, value in runs.held.items())
+    told = [
+        f"{_sweep(runs)} (scale {scales}{held})",
+        _seeds(runs, band, paired),
+        *notes,
+        *_unfinished(runs),
+        _commit(runs),
+    ]
     return ". ".join(told) + "."
 
 

@@ -22,7 +22,7 @@ from trainer import keys
 
 # As the claims read it: one spike of k3 in one run would be most of a mean over ten.
 KL_K1 = Panel(keys.ROLLOUT_KL_K1, KL.title, "nats per token (k1)")
-_ROW, _LABELS = 23, 262  # pixels: a row of the plot, the column of its labels
+_ROW, _LABELS, _LETTER = 23, 262, 7.3  # pixels: a row of the plot, the column of its labels at least, a letter there
 
 
 def effects(runs: Runs) -> Drawing:
@@ -42,7 +42,8 @@ def effects(runs: Runs) -> Drawing:
     titles = [outcome.title for outcome in outcomes]
     text = caption(runs, *notes, band=False, paired=True)
     grid: dict[str, Any] = {"shared_x": False, "shared_yaxes": True, "horizontal_spacing": 0.025}
-    figure = sheet(titles, len(outcomes), _ROW * len(rows), [], text, left=_LABELS, **grid)
+    left = max(_LABELS, round(_LETTER * max(map(len, table["label"]))))
+    figure = sheet(titles, len(outcomes), _ROW * len(rows), [], text, left=left, **grid)
     for column, outcome in enumerate(outcomes, start=1):
         part = table[table["outcome"] == outcome.key]
         marks = single[single["outcome"] == outcome.key]

@@ -11,6 +11,7 @@ from analysis.figures.canvas import Drawing
 from analysis.figures.style import canonical
 from analysis.pool import pool
 from analysis.runs import Runs
+from analysis.slices import where_most_are
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Needs:
     """Called with runs it returns None, or in one line why they cannot be drawn.
 
     `metrics` are shell patterns, each of which a run must have logged. `variants` are presets: at least `least` of them
-    must be there. `axes` says whether a sweep with axes, several points a variant, can be drawn.
+    must be there. `axes` says whether a sweep with axes, several points a variant, can be drawn; one that cannot is
+    narrowed to the axes' values at which most of `variants` are, where these stand out.
     """
 
     metrics: tuple[str, ...] = ()
@@ -27,16 +29,22 @@ class Needs:
     axes: bool = True
 
     def __call__(self, runs: Runs) -> str | None:
-        if runs.axes and not self.axes:
-            return f"the sweep has axes ({', '.join(runs.axes)}), and it shows one curve a variant"
         if len(present := labels_of(runs, self.variants)) < self.least and self.variants:
             found = f"only {', '.join(present)}" if present else "none"
             return f"it needs {self.least} of {', '.join(self.variants)}; the runs have {found}"
+        if runs.axes and not self.axes:
+            choice = f"{runs.axes[0]}={runs.runs[runs.axes[0]].iloc[0]}"
+            return f"the sweep has axes ({', '.join(runs.axes)}), and it shows one curve a variant: try --at {choice}"
         logged = set(map(str, runs.metrics["key"].unique()))
         for pattern in self.metrics:
             if not any(fnmatchcase(key, pattern) for key in logged):
                 return f"no run has logged {pattern}"
         return None
+
+    def narrowed(self, runs: Runs) -> Runs:
+        return (
+            runs if self.axes or not runs.axes else where_most_are(runs, list(labels_of(runs, self.variants).values()))
+        )
 
 
 @dataclass(frozen=True)
@@ -50,12 +58,16 @@ class Figure:
     needs: Callable[[Runs], str | None]
 
     def __call__(self, runs: Runs, x: XAxis) -> Drawing | None:
-        pooled = pool([runs])
-        return None if self.needs(pooled) else self.draw(pooled, x)
+        shown = self._shown(runs)
+        return None if self.needs(shown) else self.draw(shown, x)
 
     def missing(self, runs: Runs) -> str | None:
         """Why the runs cannot be drawn, in one line; None where they can."""
-        return self.needs(pool([runs]))
+        return self.needs(self._shown(runs))
+
+    def _shown(self, runs: Runs) -> Runs:
+        pooled = pool([runs])
+        return self.needs.narrowed(pooled) if isinstance(self.needs, Needs) else pooled
 
 
 @dataclass(frozen=True)

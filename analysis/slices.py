@@ -1,0 +1,74 @@
+"""The runs at one value of an axis: a slice, in which the axis is one no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import yaml
+
+from analysis.frames import point_name
+from analysis.pool import metrics_of
+from analysis.runs import Runs, near_names
+from trainer.config import ConfigError
+
+
+def at(runs: Runs, values: Mapping[str, Any]) -> Runs:
+    """Only the runs with these values of configuration keys, ``{"rollout.n": 4}``; points are named without them.
+
+    Raises `ConfigError` for a key that no run records, and for a value that no run has.
+    """
+    table = runs.runs
+    for key, value in values.items():
+        if key not in table:
+            near = near_names(key, [name for name in table.columns if "." in name])
+            raise ConfigError(f"no run records {key}{near}: the axes are {', '.join(runs.axes) or 'none'}")
+        table, there = table[[found == value for found in table[key]]], table[key]
+        if table.empty:
+            written = ", ".join(dict.fromkeys(map(str, there)))
+            raise ConfigError(f"no run has {key}={value}: there are {written}")
+    axes = tuple(axis for axis in runs.axes if axis not in values)
+    names = [
+        point_name(str(variant), dict(zip(axes, each, strict=True)))
+        for variant, *each in table[["variant", *axes]].itertuples(index=False)
+    ]
+    table = table.reset_index(drop=True).assign(point=names).astype({"point": "string"})
+    return replace(
+        runs,
+        runs=table,
+        metrics=metrics_of([runs], [table], table, axes),
+        axes=axes,
+        points=tuple(dict.fromkeys(names)),
+        held={**runs.held, **values},
+    )
+
+
+def read_values(given: Sequence[str]) -> dict[str, Any]:
+    """``["rollout.n=4"]`` as ``{"rollout.n": 4}``. Raises `ConfigError` for what is not written so."""
+    values: dict[str, Any] = {}
+    for each in given:
+        key, mark, value = each.partition("=")
+        if not key or not mark or not value:
+            raise ConfigError(f"{each!r} is not KEY=VALUE: write it like rollout.n=4")
+        values[key] = yaml.safe_load(value)
+    return values
+
+
+def where_most_are(runs: Runs, variants: Sequence[str]) -> Runs:
+    """At the one combination of the axes' values that has runs of more of `variants` than any other.
+
+    As they are where no combination stands out: it is not for a figure to choose between equals.
+    """
+    present = runs.runs[runs.runs["variant"].isin(variants)]
+    choices = [list(present[axis].unique()) for axis in runs.axes]
+    counted = {
+        values: present.loc[_all_equal(present, runs.axes, values), "variant"].nunique() for values in product(*choices)
+    }
+    best = [values for values, number in counted.items() if number == max(counted.values())]
+    return at(runs, dict(zip(runs.axes, best[0], strict=True))) if len(best) == 1 else runs
+
+
+def _all_equal(table: Any, axes: Sequence[str], values: Sequence[Any]) -> Any:
+    return (table[list(axes)] == list(values)).all(axis=1)
