@@ -60,7 +60,7 @@ def run_table(found: Sequence[StoredRun]) -> tuple[pd.DataFrame, tuple[str, ...]
     rows = pd.DataFrame([_run_row(run, axes_of[run.run_id]) for run in found])
     names = sorted({name for run in found for name in run.params} - set(rows.columns))
     default = defaults()  # of a key that came into the schema after a run was made
-    params = {name: _parse([run.params.get(name, _written(default.get(name))) for run in found]) for name in names}
+    params = {name: _column([run.params for run in found], name, _written(default.get(name))) for name in names}
     table = pd.concat([rows, pd.DataFrame(params, index=rows.index)], axis=1)
     table["started"] = pd.to_datetime(table["started"], unit="ms", utc=True).astype("datetime64[ms, UTC]")
     table = table.astype(dict.fromkeys(TEXT, "string"))
@@ -120,6 +120,10 @@ def _run_row(run: StoredRun, axes: Mapping[str, Any]) -> dict[str, Any]:
 def point_name(variant: str, axes: Mapping[str, Any]) -> str:
     """``grpo, n=8``: the variant, then every axis by the last part of its dotted name."""
     return ", ".join([variant, *(f"{name.rsplit('.', 1)[-1]}={value}" for name, value in axes.items())])
+
+
+def _column(params: Sequence[Mapping[str, str]], name: str, missing: str | None) -> Any:
+    return _parse([each.get(name, missing) for each in params])
 
 
 def _written(value: Any) -> str | None:

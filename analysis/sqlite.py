@@ -1,15 +1,16 @@
 """Reads a SQLite store directly: the same answers as MLflow's client, in a tenth of its time and memory.
 
 MLflow's tables are its own affair, so they are read only where their revision is one that was tested; `open_sqlite`
-returns None for any other, and the caller asks MLflow's client. The file is opened read-only. Every run is read in one
-short transaction: a trial that is writing waits for milliseconds, and what is read of a run belongs together.
+returns None for any other, and the caller asks MLflow's client. The file is opened read-only, in short transactions: a
+trial that is writing waits for milliseconds.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -32,15 +33,17 @@ _HISTORY = (
 )
 # Rows are only ever added to a run, and the newest row of the table has the highest number.
 _STAMP = "SELECT rowid FROM metrics INDEXED BY index_metrics_run_uuid WHERE run_uuid = ? ORDER BY rowid DESC LIMIT 1"
-_TAGS, _PARAMS = (f"SELECT key, value FROM {table} WHERE run_uuid = ?" for table in ("tags", "params"))
-_RUNS = (
-    "SELECT run.run_uuid, run.start_time, run.artifact_uri "
+_OF_KIND = (
     "FROM runs AS run "
     "JOIN experiments AS experiment ON experiment.experiment_id = run.experiment_id "
     "JOIN tags AS kind ON kind.run_uuid = run.run_uuid AND kind.key = ? AND kind.value = ? "
     "JOIN tags AS sweep ON sweep.run_uuid = run.run_uuid AND sweep.key = ? AND sweep.value = ? "
     "WHERE experiment.name = ? AND run.lifecycle_stage = 'active' "
-    "ORDER BY run.start_time DESC, run.run_uuid"
+)
+_RUNS = f"SELECT run.run_uuid, run.start_time, run.artifact_uri {_OF_KIND} ORDER BY run.start_time DESC, run.run_uuid"
+_TAGS, _PARAMS = (
+    f"SELECT run_uuid, key, value FROM {table} WHERE run_uuid IN (SELECT run.run_uuid {_OF_KIND})"
+    for table in ("tags", "params")
 )
 _SWEEPS = (
     "SELECT DISTINCT sweep.value FROM runs AS run "
@@ -85,7 +88,25 @@ class SqliteStore:
     def runs(self, sweep: str, kind: str) -> list[StoredRun]:
         """The sweep's runs of a kind ("trial" or "sweep"), newest first."""
         wanted = (keys.TAG_KIND, kind, keys.TAG_SWEEP, sweep, keys.EXPERIMENT)
-        return [self._run(*row) for row in self._database.execute(_RUNS, wanted).fetchall()]
+        ask = self._database.execute
+        ask("BEGIN")  # what is read of a run belongs together
+        try:
+            found = ask(_RUNS, wanted).fetchall()
+            tags, params = _by_run(ask(_TAGS, wanted)), _by_run(ask(_PARAMS, wanted))
+            stamps = {run_id: ask(_STAMP, (run_id,)).fetchone() for run_id, *_ in found}
+        finally:
+            ask("COMMIT")
+        return [
+            StoredRun(
+                run_id,
+                tags.get(run_id, {}),
+                params.get(run_id, {}),
+                started_ms,
+                artifact_uri or "",
+                stamp=str(stamps[run_id][0] if stamps[run_id] else 0),
+            )
+            for run_id, started_ms, artifact_uri in found
+        ]
 
     def histories(self, runs: Sequence[StoredRun], patterns: Sequence[str]) -> Iterator[Points]:
         """The points of every run, one after another; as columns, without an object for every value of a row."""
@@ -103,18 +124,6 @@ class SqliteStore:
                 return content if isinstance(content, dict) else None
         return None
 
-    def _run(self, run_id: str, started_ms: int | None, artifact_uri: str) -> StoredRun:
-        ask, own = self._database.execute, (run_id,)
-        last = ask(_STAMP, own).fetchone()
-        return StoredRun(
-            run_id,
-            dict(ask(_TAGS, own)),
-            dict(ask(_PARAMS, own)),
-            started_ms,
-            artifact_uri or "",
-            stamp=str(last[0] if last else 0),
-        )
-
     def _history(self, run: StoredRun, cursor: dbapi.Cursor) -> Points:
         cursor.execute(_HISTORY, (run.run_id,))
         rows = cursor.fetch_arrow_table()
@@ -126,6 +135,13 @@ class SqliteStore:
         return points_of_run(
             run.run_id, known, place[names.indices.to_numpy()], step, np.where(is_nan, np.nan, value), stamp
         )
+
+
+def _by_run(rows: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for run_id, key, value in rows:
+        found[run_id][key] = value
+    return found
 
 
 def _read_only(file: Path) -> str:

@@ -23,6 +23,7 @@ _KNOWN = {
     "raftpp_no_clip": ("RAFT++ without clip", PURPLE, "dash"),
     "raftpp": ("RAFT++", GREEN, "solid"),
     "raftpp_clip_higher": ("RAFT++ clip-higher", SKY, "dash"),
+    "raftpp_entropy_bonus": ("RAFT++ entropy bonus", ORANGE, "dashdot"),
     "grpo": ("GRPO", VERMILLION, "solid"),
     "reinforce": ("Reinforce", BLACK, "solid"),
     "reinforce_mean_zero": ("Reinforce + mean zero", PURPLE, "dot"),
