@@ -14,7 +14,7 @@ linear_cross_entropy and cut-cross-entropy give no entropy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -78,22 +78,31 @@ def collate(rollouts: Sequence[Rollout], device: torch.device, packed: bool = Fa
 
 
 def logprobs_and_entropies(
-    model: PreTrainedModel, batch: TokenBatch, chunk_tokens: int, entropy_grad: bool = False
+    model: PreTrainedModel,
+    batch: TokenBatch,
+    chunk_tokens: int,
+    entropy_grad: bool = False,
+    agree: Callable[[int], int] = lambda chunks: chunks,
 ) -> tuple[Tensor, Tensor]:
     """Log-probability of each response token and entropy of the distribution that it was drawn from, in nats.
 
     Both float32 of shape [B, T], zero outside `batch.mask`. Gradients flow through the log-probabilities when grad mode
     is on, through the entropies only with `entropy_grad`.
+
+    `agree` turns the number of chunks into one that is at least as large: where ranks share out the head, each call of
+    it is a collective, and a rank with fewer of them would leave the others waiting.
     """
     hidden = response_states(model, batch)
     head = model.get_output_embeddings()
-    chunks = zip(hidden.split(chunk_tokens), batch.targets.split(chunk_tokens), strict=True)
-    recompute = torch.is_grad_enabled() and len(hidden) > chunk_tokens
+    needed = -(-len(hidden) // chunk_tokens)
+    chunks = agree(needed)
+    cut = chunk_tokens if chunks == needed else [len(part) for part in batch.targets.tensor_split(chunks)]
+    recompute = torch.is_grad_enabled() and chunks > 1
     parts = [
         checkpoint(_head_chunk, head, h, t, entropy_grad, use_reentrant=False)
         if recompute
         else _head_chunk(head, h, t, entropy_grad)
-        for h, t in chunks
+        for h, t in zip(hidden.split(cut), batch.targets.split(cut), strict=True)
     ]
     return to_rows([p[0] for p in parts], batch.mask), to_rows([p[1] for p in parts], batch.mask)
 

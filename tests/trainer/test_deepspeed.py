@@ -21,6 +21,7 @@ from trainer.batch import MiniBatch, Sample, cut
 from trainer.compose import compose
 from trainer.config import ModelConfig, RunConfig
 from trainer.engines import DivergedError, Scores
+from trainer.engines.deepspeed_settings import PERSISTENT_VALUES
 from trainer.engines.torch_engine import TorchEngine
 from trainer.launch import Launcher, LocalLauncher, Seat
 from trainer.model import build_model, character_tokenizer, load_policy
@@ -153,6 +154,23 @@ def test_losses_gradients_and_parameters_are_those_of_the_torch_engine(
             torch.testing.assert_close(a, b, rtol=0, atol=1e-4)
     saved = load_policy(tmp_path / "policy", torch.float32)
     assert_close(dict(saved.named_parameters(remove_duplicate=False)), parameters)
+
+
+@pytest.mark.parametrize("overrides", [(), ("engine.gradient_checkpointing=true",)], ids=["", "checkpointing"])
+def test_a_head_in_shards_is_called_equally_often_by_all_ranks(
+    overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Its weights are gathered for each chunk of the logits, and the ranks' micro-batches have different numbers."""
+    base = tmp_path_factory.mktemp("wide")
+    shape = replace(SHAPE, hidden_size=128)
+    assert shape.hidden_size * len(character_tokenizer()) > PERSISTENT_VALUES, "smaller ones stay whole"
+    build_model(shape, character_tokenizer(), seed=1).save_pretrained(base)
+    expected = plain(base)
+    metrics = train(expected, range(UPDATES))
+    with closing(deepspeed(base, 3, 2, "engine.logit_chunk_tokens=1", *overrides)) as engine:
+        for ours, theirs in zip(train(engine, range(UPDATES)), metrics, strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-4)
+        assert_close(weights(engine), weights(expected))
 
 
 @pytest.mark.parametrize(("before", "after"), [((1, 1), (3, 2)), ((3, 2), (2, 1)), ((2, 2), (0, 1)), ((0, 1), (1, 2))])

@@ -104,9 +104,13 @@ class Shard:
 
     def _forward(self, model: PreTrainedModel, *arguments: Any, **options: Any) -> tuple[Tensor, Tensor]:
         if model is self.policy:
-            values: tuple[Tensor, Tensor] = self._engine(*arguments, **options)
+            values: tuple[Tensor, Tensor] = self._engine(*arguments, **options, agree=self._most)
             return values
         return logprobs_and_entropies(model, *arguments, **options)
+
+    def _most(self, chunks: int) -> int:
+        """Of any rank, in this pass: under ZeRO-3 the head is gathered for each chunk, by all ranks at once."""
+        return max(self._world.gather(chunks)) if self._stage == 3 else chunks
 
     def _backward(self, passes: int) -> Callable[[Tensor], None]:
         """DeepSpeed averages gradients over the ranks; the denominators are global, so what is wanted is their sum."""
