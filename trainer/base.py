@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from trainer.config import BaseRecipe, ConfigError, RunConfig
+from trainer.device import pick_device
 from trainer.evaluate import accuracy
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.identity import base_hash
@@ -66,7 +67,7 @@ def _train(config: RunConfig, folder: Path, on_step: OnStep) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(config.model.base.threads)
     # By what the run reserves, not by what is there: the toy base of a CPU scale is the same on every machine.
-    device = "cuda" if config.resources.gpus > 0 and torch.cuda.is_available() else "cpu"
+    device = pick_device(config)
     try:
         model = build_model(config.model, tokenizer, derive(config.model.base_seed, "base weights")).to(device)
         _supervise(model, tokenizer, task, config.model.base, config.model.base_seed, on_step)

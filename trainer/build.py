@@ -12,6 +12,7 @@ from trainer.choices import Baseline, EngineBackend, GeneratorBackend
 from trainer.config import ConfigError, RunConfig, every_rank_samples
 from trainer.critic import Critic
 from trainer.data import ProblemOrder
+from trainer.device import pick_device
 from trainer.engines.torch_engine import TorchEngine
 from trainer.generators import Generator
 from trainer.generators.transformers_generator import TransformersGenerator
@@ -27,12 +28,14 @@ from trainer.validate import check_installed
 def build_parts(config: RunConfig, base: Path, launcher: Launcher) -> Parts:
     """The parts of a run that starts from the model in the folder `base`; `launcher` starts further ranks."""
     torch.set_num_threads(config.engine.threads)
-    device = pick_device()
+    device = pick_device(config)
     task = load_task(config.task)
     try:
         order = ProblemOrder(task.train(), config.rollout.prompts_per_step, config.seed)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if not task.heldout():
+        raise ConfigError(f"task {config.task.name} has no held-out problems: evaluation needs at least one")
     if config.engine.backend is EngineBackend.deepspeed:
         return _with_deepspeed(config, base, launcher, task, order, device)
     policy, reference = load_pair(base, torch.float32, config.engine, device)
@@ -82,7 +85,3 @@ def build_generator(
             from trainer.generators.vllm_generator import VllmGenerator
 
             return VllmGenerator(base, tokenizer, config.rollout, compute_dtype(config.engine, device), device)
-
-
-def pick_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-
-from trainer.build import build_generator, pick_device
-from trainer.config import ConfigError, RunConfig
+from trainer.build import build_generator
+from trainer.config import RunConfig
+from trainer.device import pick_device
 from trainer.evaluate import accuracy
-from trainer.model import load_policy
 from trainer.rollout import Group
 from trainer.seeds import derive
 from trainer.tasks import load_task
@@ -24,12 +22,7 @@ def check(model: str, config: RunConfig, k: int, problems: int | None, seed: int
     `model` is a folder in Hugging Face format or a hub's name. Raises `ConfigError` where there is none.
     """
     task = load_task(config.task)
-    try:
-        generator = build_generator(config, model, load_policy(model, torch.float32), pick_device())
-    except ConfigError:
-        raise
-    except (OSError, ValueError, KeyError) as error:  # missing, or nothing that transformers knows
-        raise ConfigError(f"no model at {model}: {str(error).strip().splitlines()[0]}") from error
+    generator = build_generator(config, model, None, pick_device(config))
     try:
         groups = verify(task, generator.sample(task.heldout()[:problems], k, derive(seed, "evaluate")))
     finally:

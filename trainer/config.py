@@ -229,8 +229,9 @@ class EvaluationConfig:
 class ResourcesConfig:
     """What a scheduler reserves for each rank of one run (engine.ranks, 1 unless DeepSpeed shares the work).
 
-    The one section that cannot change a number: no part of a trial's id. accelerator is the kind of GPU that a scale is
-    meant for, a name of `trainer.accelerators`; it serves estimates alone.
+    Without gpus a run stays on the CPU, whatever the machine has; that is the one thing here which can change a number,
+    and so a part of a trial's id. accelerator is the kind of GPU that a scale is meant for, a name of
+    `trainer.accelerators`; it serves estimates alone.
     """
 
     cpus: float = 1.0

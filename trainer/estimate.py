@@ -29,6 +29,7 @@ LAUNCH_SECONDS = {  # for a layer and a token, however few responses there are: 
     GeneratorBackend.vllm: 1e-4,
 }
 PROMPT_TOKENS = 128  # a competition problem in its template
+BUCKET_VALUES = 5e8  # of ZeRO's reduce_bucket_size, its default
 LOGITS_BYTES = 12  # a logit: its log-probability, their gradient and one temporary, all float32
 
 
@@ -36,7 +37,8 @@ LOGITS_BYTES = 12  # a logit: its log-probability, their gradient and one tempor
 class Memory:
     """Bytes on the fullest GPU (or of the process, on a CPU), and in the host's memory where DeepSpeed offloads.
 
-    generator is its cache and, where it has a copy of the policy, that; `lent` if updates can have its memory.
+    generator is its cache and, where it has a copy of the policy, that; `lent` if updates can have its memory. `kept`
+    if that of the gradients stays theirs between updates: ZeRO-3 takes it once, with a bucket to reduce them in.
     """
 
     weights: float
@@ -48,12 +50,13 @@ class Memory:
     generator: float
     host: float
     lent: bool
+    kept: bool
 
     @property
     def peak(self) -> float:
         """What stays, and the larger of what updates and sampling need, or both where the generator lends nothing."""
-        resident = self.weights + self.optimizer + self.reference
-        working = self.gradients + self.activations + self.logits
+        resident = self.weights + self.optimizer + self.reference + (self.gradients if self.kept else 0)
+        working = self.activations + self.logits + (0 if self.kept else self.gradients)
         return resident + (max(working, self.generator) if self.lent else working + self.generator)
 
 
@@ -136,6 +139,9 @@ def _memory(config: RunConfig, shape: Shape, parameters: int, device: Accelerato
     weights = trained * width / (engine.ranks if stage == 3 else 1)
     gradients = trained * 4 / (engine.ranks if stage >= 2 else 1)  # summed in float32 over the micro-batches
     optimizer = trained * (12 if bf16_weights else 8) / (engine.ranks if stage >= 1 else 1)  # masters, two moments
+    kept_gradients = stage == 3 and engine.offload is Offload.none
+    if kept_gradients:
+        gradients += min(trained, BUCKET_VALUES) * width
     host = 0.0
     if engine.offload is not Offload.none:
         host, optimizer, gradients = (optimizer + gradients) * engine.ranks, 0.0, 0.0
@@ -156,6 +162,7 @@ def _memory(config: RunConfig, shape: Shape, parameters: int, device: Accelerato
         generator=_generator(config, shape, device, bf16),
         host=host,
         lent=config.rollout.sleep or not _has_copy(config),
+        kept=kept_gradients,
     )
 
 

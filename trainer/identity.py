@@ -35,9 +35,10 @@ SPREADING = ("ranks", "zero_stage", "offload")  # of the engine's fields
 def trial_id(config: RunConfig) -> str:
     """16 hex digits over everything that can change a number of the run.
 
-    Left out are `resources`, the name of the scale (its values are in the other sections), the places of a local model
-    and of prepared data, whose contents count instead, and over how many ranks the engine spreads its work, and how:
-    that is rounding, and a trial should go on where there are more devices, or fewer.
+    Left out are `resources`, but for whether there is a GPU (bfloat16, other kernels: other numbers), the name of the
+    scale (its values are in the other sections), the places of a local model and of prepared data, whose contents count
+    instead, and over how many ranks the engine spreads its work, and how: that is rounding, and a trial should go on
+    where there are more devices, or fewer.
     """
     content = _content(config)
     del content["resources"], content["scale"]
@@ -45,7 +46,8 @@ def trial_id(config: RunConfig) -> str:
         del content["engine"][name]
     if _is_local(config.model.path):
         del content["model"]["path"]
-    return _digest({"schema": SCHEMA_VERSION, "base": base_hash(config), "config": content})
+    device = {"device": "gpu"} if config.resources.gpus > 0 else {}
+    return _digest({"schema": SCHEMA_VERSION, "base": base_hash(config), "config": content, **device})
 
 
 def base_hash(config: RunConfig) -> str:

@@ -20,6 +20,7 @@ from typing import Protocol
 import torch
 
 from trainer.config import ConfigError, RunConfig
+from trainer.device import on_gpu
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class LocalLauncher:
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self, seats: Sequence[Seat]) -> None:
-        devices = _visible_devices()
+        devices = _visible_devices() if seats and on_gpu(seats[0].config) else None
         if devices is not None and len(seats) >= len(devices):
             raise ConfigError(
                 f"engine.ranks={len(seats) + 1}, but there are {len(devices)} CUDA devices: set it to that"
@@ -110,8 +111,6 @@ def _die_with(parent: int) -> None:
     os._exit(1)
 
 
-def _visible_devices() -> list[str] | None:
-    if not torch.cuda.is_available():
-        return None
+def _visible_devices() -> list[str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     return named.split(",") if named else [str(index) for index in range(torch.cuda.device_count())]

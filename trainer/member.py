@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 
 from trainer.attention import compute_dtype
-from trainer.build import build_generator, pick_device
+from trainer.build import build_generator
 from trainer.config import every_rank_samples
+from trainer.device import pick_device
 from trainer.engines.deepspeed_shard import Shard
 from trainer.generators.ranked import Sampler
 from trainer.launch import Seat, read_seat
@@ -32,7 +33,7 @@ def build_member(seat: Seat, world: World) -> Member:
     """Of the rank in `seat`: policy, reference and generator start from the model in the folder seat.base."""
     config = seat.config
     torch.set_num_threads(config.engine.threads)
-    device = pick_device()
+    device = pick_device(config)
     # The generator first: vLLM takes a share of the device's memory, and measures for it what is free.
     generator = build_generator(config, seat.base, None, device) if every_rank_samples(config) else None
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from trainer.attention import implementation
+from trainer.config import ConfigError
 from trainer.recompute import enable_recompute
 
 if TYPE_CHECKING:
@@ -84,8 +87,9 @@ def architecture(config: ModelConfig, vocab_size: int) -> PreTrainedConfig:
 
 
 def load_policy(path: Path | str, dtype: torch.dtype) -> PreTrainedModel:
-    """The model in a Hugging Face folder (or of a hub's name), ready to train."""
-    return AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
+    """The model in a Hugging Face folder (or of a hub's name), ready to train. Raises `ConfigError` for none."""
+    with _readable(path):
+        return AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
 
 
 def load_pair(
@@ -104,8 +108,22 @@ def load_pair(
 
 
 def load_tokenizer(path: Path | str) -> PreTrainedTokenizerBase:
-    """Its tokenizer, padding on the left; a tokenizer without a padding token pads with its end of sequence."""
-    tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
+    """Its tokenizer, padding on the left; a tokenizer without a padding token pads with its end of sequence.
+
+    Raises `ConfigError` where there is none.
+    """
+    with _readable(path):
+        tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+@contextmanager
+def _readable(path: Path | str) -> Iterator[None]:
+    """What transformers says of a folder that is missing, damaged, or of a kind that it does not know, in one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(f"no model at {path}: {said[0]}") from error

@@ -92,8 +92,12 @@ class Controller:
                 self.world.broadcast(None)
             except RuntimeError:  # one is gone already; the others then end by the closed connection
                 self._in_step = False
-        self._launcher.end(END_PATIENCE_S if self._in_step else 0.0)
-        self.world.__exit__(None, None, None)
+        if self._in_step:  # all ranks leave the group at once: NCCL's end waits for each of them
+            self.world.__exit__(None, None, None)
+            self._launcher.end(END_PATIENCE_S)
+        else:
+            self._launcher.end(0.0)
+            self.world.abandon()
 
     @contextmanager
     def _stepping(self) -> Iterator[None]:

@@ -26,6 +26,7 @@ from trainer.build import build_parts
 from trainer.canary import check_sync
 from trainer.checkpoint import Progress, load_checkpoint, save_checkpoint
 from trainer.config import ConfigError, RunConfig
+from trainer.device import on_gpu
 from trainer.engines import DivergedError
 from trainer.evaluate import Evaluation, evaluate
 from trainer.identity import environment
@@ -109,7 +110,7 @@ class _Trial:
     def run(self) -> Generator[Status, None, None]:
         """All steps from the newest checkpoint on."""
         self._status(State.running)
-        _forget_peak_memory()
+        _forget_peak_memory(self._config)
         parts = self._build()
         heldout = parts.task.heldout()[: self._config.evaluation.problems]
         if self._progress.step == 0:
@@ -158,7 +159,7 @@ class _Trial:
     def _record_step(self, step: int, metrics: Mapping[str, float]) -> Status:
         """Keeps the line that an earlier attempt at this step has written: its timestamp is already in MLflow."""
         if step not in self._lines:
-            line = self._lines[step] = self._record.append_metrics(step, {**metrics, **_peak_memory()})
+            line = self._lines[step] = self._record.append_metrics(step, {**metrics, **_peak_memory(self._config)})
             if self._mirror is not None:
                 self._mirror.log(line)
         self._shown |= self._lines[step].metrics
@@ -243,18 +244,18 @@ class _Trial:
         os.replace(temporary, folder)
 
 
-def _forget_peak_memory() -> None:
+def _forget_peak_memory(config: RunConfig) -> None:
     """A process may have run other trials before."""
-    if torch.cuda.is_available():
+    if on_gpu(config):
         torch.cuda.reset_peak_memory_stats()
         return
     with contextlib.suppress(OSError):  # not everywhere; then the peak is the process's
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak_memory() -> dict[str, float]:
+def _peak_memory(config: RunConfig) -> dict[str, float]:
     """Of the device where there is one, else of this process; both since the trial began or went on here."""
-    if torch.cuda.is_available():
+    if on_gpu(config):
         return {keys.PERF_PEAK_MEMORY: torch.cuda.max_memory_allocated() / 2**30}
     kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kibibytes on Linux
     return {keys.PERF_PEAK_MEMORY: kibibytes / 2**20}

@@ -13,9 +13,10 @@ import torch
 import torch.distributed as dist
 from torch.distributed import distributed_c10d
 
+from trainer.device import on_gpu
 from trainer.launch import Seat
 
-COLLECTIVE_TIMEOUT = timedelta(minutes=30)
+COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 WAIT_FOR_A_COMMAND = timedelta(days=30)  # followers wait while rank 0 samples, evaluates, or waits for a base
 JOIN_TIMEOUT = timedelta(minutes=10)
 
@@ -34,6 +35,7 @@ class World:
     def __init__(self, seat: Seat) -> None:
         """Rank 0 listens on a free port, which is `port` from then on; entering waits for the others."""
         self.rank, self.ranks = seat.rank, seat.ranks
+        self._on_gpu = on_gpu(seat.config)
         self._store: Any = dist.TCPStore(  # type: ignore[attr-defined]
             seat.host, seat.port, seat.ranks, is_master=seat.rank == 0, timeout=JOIN_TIMEOUT, wait_for_workers=False
         )
@@ -53,7 +55,7 @@ class World:
         self._local_rank = os.environ.get("LOCAL_RANK")
         os.environ["LOCAL_RANK"] = "0"
         self._others = _Groups.take()
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        backend = "cpu:gloo,cuda:nccl" if self._on_gpu else "gloo"
         dist.init_process_group(
             backend, store=self._store, rank=self.rank, world_size=self.ranks, timeout=COLLECTIVE_TIMEOUT
         )
@@ -73,6 +75,12 @@ class World:
             del os.environ["LOCAL_RANK"]
         else:
             os.environ["LOCAL_RANK"] = self._local_rank
+
+    def abandon(self) -> None:
+        """Leaves a group whose other ranks are gone: NCCL's own end would wait for them (not run on a GPU yet)."""
+        if self._on_gpu:
+            c10d._abort_process_group()
+        self.__exit__(None, None, None)
 
     def broadcast(self, message: Any = None) -> Any:
         """Rank 0's message, on every rank."""
@@ -96,11 +104,10 @@ class World:
 def _destroy_groups() -> None:
     """By DeepSpeed where it is in use: it keeps groups at hand, which would be stale in the process's next trial."""
     loaded: Any = sys.modules.get("deepspeed.comm.comm")
-    if loaded is None or loaded.cdb is None:
-        dist.destroy_process_group()
-        return
-    loaded.destroy_process_group()
-    loaded.cdb = None
+    if dist.is_initialized():
+        (dist if loaded is None or loaded.cdb is None else loaded).destroy_process_group()
+    if loaded is not None:
+        loaded.cdb = None
 
 
 @dataclass

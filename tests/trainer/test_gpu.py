@@ -56,7 +56,7 @@ def test_float32_scores_agree_with_the_cpu(tiny_config: Compose, bases_dir: Path
 def test_a_trial_runs_to_its_end_on_the_device(
     tmp_path: Path, tiny_config: Compose, bases_dir: Path, dtype: str, preset: str
 ) -> None:
-    config = tiny_config(f"algorithm={preset}", f"engine.dtype={dtype}")
+    config = tiny_config(f"algorithm={preset}", f"engine.dtype={dtype}", "resources.gpus=1")
     *_, last = run_trial(config, TrialIdentity("gpu", preset, 0, "0" * 16), tmp_path, bases_dir, None)
     assert last.state is State.done
     for line in TrialRecord(tmp_path).metric_lines():

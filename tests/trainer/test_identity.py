@@ -40,7 +40,7 @@ ENUMS = (
 )
 OTHERS = {"engine.backend": "deepspeed", "rollout.backend": "vllm"}
 WITHOUT_EFFECT = {
-    *("scale", "resources.cpus", "resources.gpus", "resources.accelerator"),
+    *("scale", "resources.cpus", "resources.accelerator"),
     *("engine.ranks", "engine.zero_stage", "engine.offload"),  # how the work is spread: rounding
 }
 
@@ -91,6 +91,11 @@ def test_every_field_but_scale_name_resources_and_ranks_is_part_of_the_id(key: s
     other = _changed(key, _other(key, value))
     assert other != CONFIG
     assert (trial_id(other) == trial_id(CONFIG)) == (key in WITHOUT_EFFECT)
+
+
+def test_whether_there_is_a_gpu_counts_and_not_how_many() -> None:
+    one, two = (trial_id(_changed("resources.gpus", number)) for number in (1.0, 2.0))
+    assert one == two != trial_id(CONFIG)
 
 
 def test_the_order_of_overrides_does_not_matter_and_reading_back_keeps_the_id() -> None:

@@ -29,7 +29,9 @@ def deepspeed_settings(config: EngineConfig, optim: OptimConfig, bf16: bool) -> 
     if bf16:
         settings["bf16"] = {"enabled": True}
         # Or the sum over micro-batches, and so the update, would depend on how a mini-batch was split.
+        # Over the ranks, too: ZeRO 2 and 3 add up each micro-batch's gradients there.
         settings["data_types"] = {"grad_accum_dtype": "fp32"}
+        settings["communication_data_type"] = "fp32"
     return settings
 
 

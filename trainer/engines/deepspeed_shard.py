@@ -23,6 +23,7 @@ from trainer.attention import compute_dtype
 from trainer.batch import MiniBatch
 from trainer.choices import Dtype, Offload
 from trainer.config import AlgorithmConfig, ConfigError, RunConfig
+from trainer.device import on_gpu
 from trainer.engines import DivergedError, Scores
 from trainer.engines.compiled_ops import load_ops
 from trainer.engines.deepspeed_settings import clips_itself, deepspeed_settings
@@ -149,7 +150,10 @@ class Shard:
             yield name, weight
 
     def states(self) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
-        """Name, float32 weight and Adam's moments of each parameter, whole and on the CPU; no moments at the start."""
+        """Name, float32 weight and Adam's moments of each parameter, whole and on the CPU; no moments at the start.
+
+        On rank 0: a copy on each rank would be eight of them in the memory of a machine of eight devices.
+        """
         from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 
         for name, parameter in self.policy.named_parameters():
@@ -159,6 +163,9 @@ class Shard:
             else:
                 weight = parameter.detach()
                 moments = {key: self._engine.optimizer.state[parameter][key] for key in self._moments()}
+            if self._world.rank > 0:  # the others only take part in gathering
+                yield name, torch.empty(0), {}
+                continue
             # Copies: on a CPU some of these are the very tensors that the next update changes.
             yield name, weight.to("cpu", copy=True), {key: m.to("cpu", copy=True) for key, m in moments.items()}
 
@@ -226,7 +233,7 @@ class Shard:
 
 def _initialize(root: _Root, config: RunConfig, bf16: bool) -> Any:
     """DeepSpeed's engine. It is imported late, for it looks at its surroundings when it is imported."""
-    if not torch.cuda.is_available():
+    if not on_gpu(config):
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
 

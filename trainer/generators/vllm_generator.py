@@ -5,6 +5,7 @@ One source for the CUDA and the CPU build, vLLM 0.26 to 0.30. The GPU path and s
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,8 @@ class VllmGenerator:
             options["gpu_memory_utilization"] = config.gpu_memory_utilization
         with self._guest():
             self._llm = _start(options, shape, on_cpu)
+            if config.sleep:  # the engine, which comes next, needs the memory while it is built
+                self._sleep()
 
     def sample(self, problems: Sequence[Problem], n: int, seed: int) -> list[list[Rollout]]:
         prompts = [self._encode(problem) for problem in problems]
@@ -83,8 +86,7 @@ class VllmGenerator:
             self._llm.reset_prefix_cache()
             outputs = iter(self._llm.generate(requests, params, use_tqdm=False))
             if self._config.sleep:
-                self._llm.sleep(level=1)
-                self._asleep = set(SLEEPING)
+                self._sleep()
         return [
             [self._rollout(problem, prompt, i, next(outputs).outputs[0]) for i in range(n)]
             for problem, prompt in zip(problems, prompts, strict=True)
@@ -149,7 +151,14 @@ class VllmGenerator:
             )
         return prompt
 
+    def _sleep(self) -> None:
+        self._llm.sleep(level=1)
+        self._asleep = set(SLEEPING)
+
     def _wake(self, *parts: str) -> None:
+        if self._asleep.intersection(parts):  # what torch keeps for later counts as taken; older versions leave it so
+            gc.collect()
+            torch.cuda.empty_cache()
         for part in parts:
             if part in self._asleep:
                 self._llm.wake_up(tags=[part])
