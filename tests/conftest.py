@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,6 +54,12 @@ def store_uri(initialised_database: Path, tmp_path: Path, monkeypatch: pytest.Mo
     shutil.copy(initialised_database, tmp_path / "mlflow.db")
     prepare_store(default_uri(tmp_path))
     return default_uri(tmp_path)
+
+
+def pytest_configure() -> None:
+    """A job that a shell starts in the background ignores SIGINT, and so would every process that a test interrupts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -45,11 +45,6 @@ def _processes_naming(text: str) -> list[int]:
     return found
 
 
-def _hear_sigint() -> None:
-    """A job that a shell starts in the background ignores SIGINT, and so would all that it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_the_store_and_leaves_nothing_behind_when_ended(
     store_uri: str, tmp_path: Path, ending: signal.Signals
@@ -59,7 +54,6 @@ def test_it_serves_the_store_and_leaves_nothing_behind_when_ended(
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"},
-        preexec_fn=_hear_sigint,
     )
     try:
         assert process.stdout is not None
