@@ -215,14 +215,16 @@ class TrainerConfig:
 class EvaluationConfig:
     """Held-out evaluation before the first step, every `every` steps and after the last: k samples at temperature 1.
 
-    `problems` bounds the held-out problems used; the whole groups of the first `record_problems` of them are written
-    to samples/ each time.
+    `problems` bounds the held-out problems used. Policy and reference score the whole groups of `score_problems` of
+    them, spread evenly (null: of all): val/*/entropy and val/*/kl_k3 are over these, accuracies over all. The first
+    `record_problems` of the scored ones are written to samples/ each time.
     """
 
     every: int = 10
     k: int = 4
     problems: int = 128
     record_problems: int = 8
+    score_problems: int | None = None
 
 
 @dataclass

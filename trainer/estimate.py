@@ -208,7 +208,8 @@ def _seconds(
         _sampling_seconds(config, shape, parameters, memory, device, math.ceil(responses / samplers))
         for responses in (work.responses, evaluated)
     )
-    scored = evaluated / work.responses * work.score_flops / speed / ranks
+    share = min(1.0, (config.evaluation.score_problems or config.evaluation.problems) / config.evaluation.problems)
+    scored = share * evaluated / work.responses * work.score_flops / speed / ranks
     return Seconds(
         sample=sampling,
         score=work.score_flops / speed / ranks,

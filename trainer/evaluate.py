@@ -17,20 +17,32 @@ from trainer.verify import verify
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The verified groups of k responses, in the problems' order, with their scores (one row a response)."""
+    """The verified groups of k responses, in the problems' order; `scores` has one row a response of those `scored`."""
 
     groups: Sequence[Group]
+    scored: Sequence[Group]
     scores: Scores
     metrics: Mapping[str, float]
 
 
 def evaluate(
-    generator: Generator, engine: Engine, task: Task, problems: Sequence[Problem], k: int, seed: int
+    generator: Generator,
+    engine: Engine,
+    task: Task,
+    problems: Sequence[Problem],
+    k: int,
+    seed: int,
+    score_problems: int | None = None,
 ) -> Evaluation:
-    """Samples k responses to each problem and measures val/* on them."""
+    """Samples k responses to each problem and measures val/* on them: entropy and KL on `score_problems` of them.
+
+    Two forward passes over long responses cost more than sampling them, and a mean over tokens needs fewer.
+    """
     groups = verify(task, generator.sample(problems, k, seed))
-    scores = engine.score([rollout for group in groups for rollout in group.rollouts])
-    return Evaluation(groups, scores, _metrics(groups, scores, k))
+    count = min(len(groups), score_problems or len(groups))
+    scored = [groups[number * len(groups) // count] for number in range(count)]
+    scores = engine.score([rollout for group in scored for rollout in group.rollouts])
+    return Evaluation(groups, scored, scores, _accuracies(groups, k) | _divergences(scored, scores, k))
 
 
 def accuracy(groups: Sequence[Group], k: int) -> dict[str, float]:
@@ -54,20 +66,32 @@ def pass_at(n: int, correct: int, k: int) -> float:
     return 1 - comb(n - correct, k) / comb(n, k)
 
 
-def _metrics(groups: Sequence[Group], scores: Scores, k: int) -> dict[str, float]:
+def _accuracies(groups: Sequence[Group], k: int) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    for name, rows in _by_set(groups).items():
+        members = [groups[row] for row in rows]
+        values = accuracy(members, k) | pass_curve(members, k)
+        metrics |= {keys.val(name, key): value for key, value in values.items()}
+    levels: dict[str, list[Group]] = {}
+    for group in groups:
+        levels.setdefault(f"level_{group.problem.difficulty}", []).append(group)
+    for name, members in levels.items():
+        metrics[keys.val(name, keys.average_at(k))] = accuracy(members, k)[keys.average_at(k)]
+    return metrics
+
+
+def _divergences(scored: Sequence[Group], scores: Scores, k: int) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    for name, rows in _by_set(scored).items():
+        diverged = divergence(scores, [row * k + i for row in rows for i in range(k)])
+        metrics |= {keys.val(name, "entropy"): diverged.entropy, keys.val(name, "kl_k3"): diverged.kl_k3}
+    return metrics
+
+
+def _by_set(groups: Sequence[Group]) -> dict[str, list[int]]:
+    """The rows of each evaluation set, and of all."""
     sets = {keys.VAL_ALL: list(range(len(groups)))}
-    levels: dict[str, list[int]] = {}
     for row, group in enumerate(groups):
         if group.problem.split_set != keys.VAL_ALL:
             sets.setdefault(group.problem.split_set, []).append(row)
-        levels.setdefault(f"level_{group.problem.difficulty}", []).append(row)
-    metrics: dict[str, float] = {}
-    for name, rows in sets.items():
-        diverged = divergence(scores, [row * k + i for row in rows for i in range(k)])
-        members = [groups[row] for row in rows]
-        values = accuracy(members, k) | pass_curve(members, k)
-        values |= {"entropy": diverged.entropy, "kl_k3": diverged.kl_k3}
-        metrics |= {keys.val(name, key): value for key, value in values.items()}
-    for name, rows in levels.items():
-        metrics[keys.val(name, keys.average_at(k))] = accuracy([groups[row] for row in rows], k)[keys.average_at(k)]
-    return metrics
+    return sets

@@ -169,8 +169,9 @@ class _Trial:
         clock = Clock()
         with clock("evaluate"):
             seed = derive(self._config.seed, "evaluate", step)
-            result = evaluate(parts.generator, parts.engine, parts.task, heldout, self._config.evaluation.k, seed)
-        rollouts = [rollout for group in result.groups for rollout in group.rollouts]
+            k, scored = self._config.evaluation.k, self._config.evaluation.score_problems
+            result = evaluate(parts.generator, parts.engine, parts.task, heldout, k, seed, scored)
+        rollouts = [rollout for group in result.scored for rollout in group.rollouts]
         check_sync(
             rollouts, result.scores, self._progress
         )  # also after the last update, and first of all for the floor
@@ -182,7 +183,7 @@ class _Trial:
 
     def _write_samples(self, step: int, result: Evaluation) -> None:
         """The first groups of the evaluation, credited as if they were a training batch."""
-        groups = result.groups[: self._config.evaluation.record_problems]
+        groups = result.scored[: self._config.evaluation.record_problems]
         credits = assign(groups, self._config.algorithm, derive(self._config.seed, "assign", step))
         rows = sample_rows(step, groups, credits, result.scores)
         write_samples(self._record.path / "samples" / f"step_{step}.parquet", rows)

@@ -145,6 +145,8 @@ def _size_problems(config: RunConfig) -> Sequence[str]:
     }
     found = [f"{name}={value} must be above 0" for name, value in positive.items() if value <= 0]
     found += [f"{name}={value} must not be negative" for name, value in not_negative.items() if value < 0]
+    if config.evaluation.score_problems is not None and config.evaluation.score_problems <= 0:
+        found.append(f"evaluation.score_problems={config.evaluation.score_problems} must be above 0, or null for all")
     if config.optim.lr < 0:
         found.append(f"optim.lr={config.optim.lr} must not be negative: 0 trains nothing and is allowed")
     prompts, updates = config.rollout.prompts_per_step, config.trainer.updates_per_step

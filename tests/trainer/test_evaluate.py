@@ -50,14 +50,20 @@ def test_the_curve_of_pass_at_k_has_the_powers_of_two_and_k(make_group: Callable
 
 
 @pytest.fixture(scope="module")
-def evaluation(tiny_config: Callable[..., RunConfig], bases_dir: Path) -> Evaluation:
+def measured(tiny_config: Callable[..., RunConfig], bases_dir: Path) -> Callable[[int | None], Evaluation]:
+    """Evaluates the base, scoring all problems or as many as are given."""
     config = tiny_config("rollout.max_tokens_in_flight=200")  # several generation batches
     base = ensure_base(config, bases_dir)
     policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
     engine = TorchEngine(policy, reference, config.engine, config.optim, 8, torch.device("cpu"))
     generator = TransformersGenerator(policy, load_tokenizer(base), config.rollout)
     task = load_task(config.task)
-    return evaluate(generator, engine, task, task.heldout(), k=4, seed=0)
+    return lambda scored: evaluate(generator, engine, task, task.heldout(), 4, 0, scored)
+
+
+@pytest.fixture(scope="module")
+def evaluation(measured: Callable[[int | None], Evaluation]) -> Evaluation:
+    return measured(None)
 
 
 def test_sets_and_levels_add_up_to_all(evaluation: Evaluation) -> None:
@@ -87,6 +93,21 @@ def test_entropy_is_the_mean_over_the_tokens_of_the_set(evaluation: Evaluation) 
     entropies = torch.cat([evaluation.scores.entropies[row] for row in rows])
     assert evaluation.metrics[keys.val("out_of_reach", "entropy")] == pytest.approx(entropies.mean().item(), abs=1e-6)
     assert evaluation.metrics[keys.val("all", "kl_k3")] == 0, "the policy still is the base"
+
+
+def test_a_subset_that_is_scored_is_spread_evenly_and_changes_no_accuracy(
+    measured: Callable[[int | None], Evaluation], evaluation: Evaluation
+) -> None:
+    some = measured(5)
+    count = len(evaluation.groups)
+    rows = [number * count // 5 for number in range(5)]
+    assert [group.problem for group in some.scored] == [evaluation.groups[row].problem for row in rows]
+    assert len(some.scores.logprobs) == 20
+    entropies = torch.cat([evaluation.scores.entropies[4 * row + i] for row in rows for i in range(4)])
+    assert some.metrics[keys.val("all", "entropy")] == pytest.approx(entropies.mean().item(), abs=1e-5)
+    unequal = {key for key, value in some.metrics.items() if value != evaluation.metrics[key]}
+    assert all(key.endswith(("/entropy", "/kl_k3")) for key in unequal)
+    assert measured(10_000).metrics == evaluation.metrics
 
 
 def test_responses_end_with_the_end_of_sequence_or_at_the_maximal_length(evaluation: Evaluation) -> None:

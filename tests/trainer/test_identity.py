@@ -59,7 +59,7 @@ def _other(key: str, value: Any) -> Any:
         return OTHERS[key]
     if key.startswith("algorithm.") and value is None:  # numbers that most algorithms do without
         return 2.5
-    if key in ("model.num_kv_heads", "model.vocab_size"):
+    if key in ("model.num_kv_heads", "model.vocab_size", "evaluation.score_problems"):
         return 2
     if isinstance(value, Mapping):
         return {"reward/accuracy": 0.9}
