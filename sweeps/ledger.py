@@ -110,7 +110,7 @@ def _standing(record: TrialRecord, status: Status | None, other_code: bool | Non
     if status is None:  # a process killed between creating the folder and its first status has begun nothing
         return Standing.planned
     if status.state is State.running:
-        return Standing.running if owner_alive(status) else Standing.interrupted
+        return Standing.running if owner_alive(status, record.path) else Standing.interrupted
     if status.state.final and other_code:
         return Standing.stale
     return Standing(status.state.value)

@@ -75,7 +75,7 @@ def train_command(
     if status is not None and status.state.final:
         print(f"already {status.state}: {record.path}")
         return
-    if status is not None and status.state == "running" and owner_alive(status):
+    if status is not None and status.state == "running" and owner_alive(status, record.path):
         raise ConfigError(f"{record.path} is being trained by process {status.pid} on {status.host}")
     _train(config, identity, record, runs_dir, None if offline else _tracking(tracking_uri, runs_dir))
 

@@ -33,6 +33,7 @@ from trainer.identity import environment
 from trainer.launch import Launcher, LocalLauncher
 from trainer.loop import Clock, Parts, train_step
 from trainer.model import load_tokenizer
+from trainer.owner import heartbeat
 from trainer.record import State, Status, TrialIdentity, TrialRecord, write_json
 from trainer.rollout import Problem
 from trainer.samples import sample_rows, write_samples
@@ -65,7 +66,8 @@ def run_trial(
         record.create(config, identity, environment())
     trial = _Trial(config, record, bases_dir, tracking, launcher or LocalLauncher(), status)
     try:
-        yield from trial.run()
+        with heartbeat(path):
+            yield from trial.run()
     except GeneratorExit:
         trial.interrupt()
         raise

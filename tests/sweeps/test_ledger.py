@@ -19,6 +19,7 @@ from sweeps.spec import SweepSpec
 from sweeps.table import count_states, time_left
 from trainer import keys
 from trainer.identity import code_hash
+from trainer.owner import ALIVE, heartbeat
 from trainer.record import State, Status, TrialRecord
 
 SPEC = SweepSpec(source="small.yaml", name="small", variants={"grpo": ("algorithm=grpo",)}, seeds=(0, 1))
@@ -91,7 +92,15 @@ def test_a_process_id_that_went_to_another_program_does_not_run(begin: Callable[
 
 def test_an_owner_on_another_host_is_believed_for_ten_minutes(begin: Callable[..., Row]) -> None:
     assert begin(State.running, host="elsewhere").standing is Standing.running
-    assert begin(State.running, host="elsewhere", updated_at=time.time() - 700).standing is Standing.interrupted
+    silent = begin(State.running, host="elsewhere", updated_at=time.time() - 700)
+    assert silent.standing is Standing.interrupted
+    with heartbeat(silent.path, every_s=0.01):
+        deadline = time.monotonic() + 10
+        while not (silent.path / ALIVE).exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    [row] = read_ledger(silent.path.parent)
+    assert row.standing is Standing.running, "a long step, in which no status was written"
 
 
 def test_what_other_code_has_finished_is_stale(begin: Callable[..., Row]) -> None:

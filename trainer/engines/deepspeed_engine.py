@@ -23,12 +23,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trainer.attention import takes_packed
-from trainer.batch import MiniBatch, deal
+from trainer.batch import MiniBatch
 from trainer.config import AlgorithmConfig, RunConfig
 from trainer.engines import Scores
 from trainer.engines.deepspeed_shard import Shard
-from trainer.engines.passes import num_tokens
 from trainer.ranks import Controller
 from trainer.rollout import Rollout
 
@@ -49,11 +47,8 @@ class DeepSpeedEngine:
         return self._shard.policy
 
     def score(self, rollouts: Sequence[Rollout]) -> Scores:
-        shares: list[Scores] = self._controller.call("shard.score", list(rollouts))
-        engine, padded = self._config.engine, not takes_packed(self.policy)
-        hands = deal([num_tokens(r) for r in rollouts], engine.micro_batch_tokens, engine.ranks, padded)
-        rows = [sorted(row for micro in hand if micro.counts for row in micro.rows) for hand in hands]
-        return _merged(shares, rows)
+        shares: list[tuple[list[int], Scores]] = self._controller.call("shard.score", list(rollouts))
+        return _merged(shares)
 
     def update(self, mini: MiniBatch, scores: Scores, algorithm: AlgorithmConfig, lr: float) -> Mapping[str, float]:
         rows = [sample.index for sample in mini.samples]  # the other mini-batches' scores need not travel
@@ -106,11 +101,11 @@ class DeepSpeedEngine:
         return groups
 
 
-def _merged(shares: Sequence[Scores], rows: Sequence[Sequence[int]]) -> Scores:
-    """All rows in order; rows[r] are those that rank r has scored."""
-    place = {row: (rank, i) for rank, own in enumerate(rows) for i, row in enumerate(own)}
+def _merged(shares: Sequence[tuple[Sequence[int], Scores]]) -> Scores:
+    """All rows in order, from each rank's rows and what it says of them."""
+    place = {row: (scores, i) for rows, scores in shares for i, row in enumerate(rows)}
     order = [place[row] for row in sorted(place)]
-    return Scores(**{name: [getattr(shares[rank], name)[i] for rank, i in order] for name in _TOLD})
+    return Scores(**{name: [getattr(scores, name)[i] for scores, i in order] for name in _TOLD})
 
 
 def _picked(scores: Scores, rows: Sequence[int]) -> Scores:

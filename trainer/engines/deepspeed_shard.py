@@ -79,8 +79,8 @@ class Shard:
     # --- training -----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def score(self, rollouts: list[Rollout]) -> Scores:
-        """Of this rank's share of `rollouts`, in the order of their rows."""
+    def score(self, rollouts: list[Rollout]) -> tuple[list[int], Scores]:
+        """This rank's share of the rows of `rollouts`, ascending, and what is said of them."""
         return self._passes.score(self.policy, self.reference, rollouts)
 
     def update(self, mini: MiniBatch, scores: Scores, algorithm: AlgorithmConfig, lr: float) -> Mapping[str, float]:

@@ -50,8 +50,10 @@ class Passes:
         self._autocast = autocast(config, device)
 
     @torch.no_grad()
-    def score(self, policy: PreTrainedModel, reference: PreTrainedModel, rollouts: Sequence[Rollout]) -> Scores:
-        """What both models say of this rank's share of `rollouts`, in their order."""
+    def score(
+        self, policy: PreTrainedModel, reference: PreTrainedModel, rollouts: Sequence[Rollout]
+    ) -> tuple[list[int], Scores]:
+        """This rank's share of the rows of `rollouts`, ascending, and what both models say of them."""
         logprobs: dict[int, Tensor] = {}
         entropies: dict[int, Tensor] = {}
         references: dict[int, Tensor] = {}
@@ -66,7 +68,8 @@ class Passes:
                 for row, line, mask in zip(micro.rows, lines.cpu(), batch.mask.cpu(), strict=True):
                     into[row] = line[mask]
         order = sorted(logprobs)
-        return Scores([logprobs[i] for i in order], [entropies[i] for i in order], [references[i] for i in order])
+        scores = Scores([logprobs[i] for i in order], [entropies[i] for i in order], [references[i] for i in order])
+        return order, scores
 
     def differentiate(
         self,

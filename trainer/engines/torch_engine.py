@@ -49,7 +49,7 @@ class TorchEngine:
         self._critic = None if critic is None else CriticUpdates(critic, config, optim, device)
 
     def score(self, rollouts: Sequence[Rollout]) -> Scores:
-        scores = self._passes.score(self.policy, self.reference, rollouts)
+        _, scores = self._passes.score(self.policy, self.reference, rollouts)  # one rank: all rows
         return scores if self._critic is None else replace(scores, values=self._critic.score(rollouts))
 
     def update(self, mini: MiniBatch, scores: Scores, algorithm: AlgorithmConfig, lr: float) -> Mapping[str, float]:
