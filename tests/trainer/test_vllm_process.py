@@ -77,6 +77,7 @@ import sys, torch, torch.distributed as dist
 dist.init_process_group("gloo", store=dist.TCPStore("127.0.0.1", int(sys.argv[1]), 2), rank=1, world_size=2)
 for _ in range(4):
     dist.all_reduce(torch.ones(1))
+dist.destroy_process_group()  # its threads must not outlive the interpreter
 """
 
 
