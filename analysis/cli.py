@@ -173,7 +173,10 @@ def export_command(
 def _select(runs: Runs, variants: str | None) -> Runs:
     if variants is None:
         return runs
-    return runs.select([label.strip() for label in variants.split(",") if label.strip()])
+    labels = [label.strip() for label in variants.split(",") if label.strip()]
+    if not labels:
+        raise ConfigError(f"--variants {variants!r} names none: write it like --variants raftpp,grpo")
+    return runs.select(labels)
 
 
 def _draw(runs: Runs, x: XAxis, metric: list[str], accept_differences: bool) -> tuple[list[Drawing], dict[str, str]]:

@@ -113,8 +113,9 @@ def _text(value: Any) -> str:
 
 
 def _model_name(value: Any) -> str:
-    """A model that lies elsewhere is the same model."""
-    return _text(value).rstrip("/").rpartition("/")[2]
+    """A model that lies elsewhere is the same model; what two runs have trained is not, though both are called policy."""
+    parts = _text(value).rstrip("/").split("/")
+    return "/".join(parts[-2:] if parts[-1] == "policy" else parts[-1:])
 
 
 def _told(allowed: Collection[str]) -> str:

@@ -2,8 +2,8 @@
 
 Early is the first quarter of the steps (the untrained step 0 left out), late the last. What is missing is NaN, never 0.
 
-Runs that ended before their last step, because they diverged: accuracies carry the last value forward, or, with
-``after_stop="zero"``, are 0 from there on; entropy and KL are missing wherever they would need the steps not taken.
+Runs that ended before their last step: accuracies carry the last value forward, or, with ``after_stop="zero"``, where
+they diverged, are 0 from there on; entropy and KL are missing wherever they would need the steps not taken.
 
 KL is read as k1, the mean of log pi - log ref. Both k1 and k3 are unbiased, but k3 weighs a sampled token by
 exp(log ref - log pi), without bound: one token that the base finds far likelier than the policy lifts a whole step to
@@ -65,8 +65,19 @@ def early(curves: Curves) -> Array:
 
 
 def area(curves: Curves) -> Array:
-    """Area under the curve over the steps that it spans, [runs]; NaN for a run that lacks a step of the others."""
-    return area_under_curve(curves.steps, curves.needs(curves.horizon))
+    """Area under the curve over the steps that it spans, [runs]; NaN for a run that lacks the first or the last one.
+
+    Between these each run's own steps count: another sweep of the pool may have been measured more often.
+    """
+    values = curves.needs(curves.horizon)
+    logged = np.isfinite(values)
+    whole = logged[:, 0] & logged[:, -1]
+    areas = [
+        area_under_curve(curves.steps[own], row[own]) for own, row in zip(logged, values, strict=True) if own.any()
+    ]
+    found = np.full(len(values), np.nan)
+    found[logged.any(axis=1)] = areas
+    return np.where(whole, found, np.nan)
 
 
 def half_step(curves: Curves) -> Array:
@@ -146,7 +157,8 @@ class Histories:
         planned = table["trainer.steps"] if "trainer.steps" in table else pd.Series(np.nan, index=table.index)
         longest = float(runs.metrics["step"].max())
         self.horizon = planned.astype(float).fillna(longest).astype(int)
-        self.stopped = (table["state"] == "diverged") | (self.last < self.horizon)
+        self.diverged = table["state"] == "diverged"
+        self.stopped = self.diverged | (self.last < self.horizon)
         self._by_key = {str(key): part for key, part in metrics.groupby("key", observed=True)}
 
     def measure(self, endpoint: Endpoint) -> pd.Series[float]:
@@ -177,7 +189,9 @@ class Histories:
         if endpoint.is_share and stopped.any():
             if horizon not in part:  # all have stopped: nobody else says which steps were to come
                 part = part.reindex(columns=[*part.columns, horizon])
-            carried = part.ffill(axis=1) if self.after_stop == "carry" else part.fillna(0.0)
+            carried = part.ffill(axis=1)
+            if self.after_stop == "zero":  # a run that a stop rule ended has reached what was asked of it
+                carried = carried.mask(self.diverged[part.index].to_numpy()[:, None] & part.isna().to_numpy(), 0.0)
             after = np.asarray(part.columns, dtype=float)[None, :] > last[:, None]
             part = part.where(~(after & stopped[:, None] & part.isna().to_numpy()), carried)
             last = np.where(stopped, np.maximum(last, horizon), last)

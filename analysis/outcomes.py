@@ -30,11 +30,12 @@ def late_by_run(runs: Runs, key: str) -> pd.Series[Any]:
 def final_by_run(runs: Runs, key: str) -> pd.Series[Any]:
     """Metric `key` at the last step at which the sweep measured it, indexed by run_id.
 
-    A diverged run carries its last measurement forward; one that has not come so far, or failed, has NaN.
+    A run that ended earlier, because it diverged or by a stop rule, carries its last measurement forward; one that has
+    not come so far, or failed, has NaN.
     """
     chosen = runs.metrics[runs.metrics["key"] == key]
-    diverged = set(runs.runs.loc[runs.runs["state"] == "diverged", "run_id"])
-    at_end = (chosen["step"] == chosen["step"].max()) | chosen["run_id"].isin(diverged)
+    ended = set(runs.runs.loc[runs.runs["state"].isin(["diverged", "done"]), "run_id"])
+    at_end = (chosen["step"] == chosen["step"].max()) | chosen["run_id"].isin(ended)
     return _by_run(chosen[at_end], runs, "last")
 
 

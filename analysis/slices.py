@@ -52,7 +52,10 @@ def read_values(given: Sequence[str]) -> dict[str, Any]:
         key, mark, value = each.partition("=")
         if not key or not mark or not value:
             raise ConfigError(f"{each!r} is not KEY=VALUE: write it like rollout.n=4")
-        values[key] = yaml.safe_load(value)
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{each!r}: the value is no YAML: write it like rollout.n=4") from error
     return values
 
 

@@ -84,7 +84,7 @@ def sweep_name(given: str) -> str:
         raise ConfigError(f"no sweep file {given}: give a file that exists, or a sweep's name")
     try:
         content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{given} is not YAML: {str(error).splitlines()[0]}") from error
     name = content.get("name") if isinstance(content, dict) else None
     if not isinstance(name, str):

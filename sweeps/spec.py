@@ -31,7 +31,8 @@ SPECS_DIR = Path(__file__).parent / "specs"
 LABEL = re.compile(r"[A-Za-z0-9_.+-]+")
 REQUIRED = ("name", "variants", "seeds")
 OPTIONAL = ("scale", "overrides", "axes", "resources", "concurrency", "stop", "budget")
-RESERVED = ("single", "mlartifacts")  # beside the sweeps: runs of `minrl train`, and MLflow's artifacts
+# What lies beside the sweeps: runs of `minrl train`, MLflow's store, what the analysis writes.
+RESERVED = ("single", "mlflow.db", "mlartifacts", "claims", "reports")
 SECONDS = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
 
 Scalar = str | int | float | bool | None

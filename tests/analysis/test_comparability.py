@@ -34,6 +34,12 @@ def test_seeds_bases_and_resources_may_differ(pair: Runs) -> None:
     assert check_comparable(runs, ["algorithm.*"]) == []
 
 
+def test_policies_that_different_runs_have_trained_are_different_models(pair: Runs) -> None:
+    runs = changed(pair, "model.path", ["runs/x/a-seed0/policy", *["runs/x/b-seed0/policy"] * 3])
+    with pytest.raises(ConfigError, match=r"model\.path: a-seed0/policy \| b-seed0/policy"):
+        check_comparable(runs, ["algorithm.*"])
+
+
 def test_what_is_under_study_may_differ_and_nothing_else(pair: Runs) -> None:
     runs = changed(pair, "algorithm.normalize", ["group_std", "group_std", "none", "none"])
     assert check_comparable(runs, ["algorithm.normalize"]) == []

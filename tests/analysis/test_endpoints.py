@@ -88,6 +88,27 @@ def test_after_a_stop_accuracy_is_carried_forward_or_zero() -> None:
     assert carried.measure(ENDPOINTS["entropy_late"]).tolist() == pytest.approx([1.0, NAN], nan_ok=True)
 
 
+def test_a_run_that_a_stop_rule_ended_is_carried_forward_also_where_diverged_ones_are_zero() -> None:
+    accuracy = keys.REWARD_ACCURACY
+    runs = history({"whole": {accuracy: line([0.1] * 8)}, "reached": {accuracy: line([0.3] * 4)}}, steps=8)
+    zero = Histories(runs, after_stop="zero")
+    assert zero.measure(ENDPOINTS["accuracy_late"]).tolist() == pytest.approx([0.1, 0.3])
+
+
+def test_the_area_of_a_run_does_not_depend_on_how_often_another_was_measured() -> None:
+    score = keys.val(keys.VAL_ALL, keys.average_at(4))
+    seldom = {score: {0: 0.0, 4: 0.4, 8: 0.4}}
+    often = {score: {step: 0.1 for step in range(9)}}
+    alone = Histories(history({"a": seldom})).measure(ENDPOINTS["score_auc"])
+    both = Histories(history({"a": seldom, "b": often})).measure(ENDPOINTS["score_auc"])
+    assert alone.tolist() == pytest.approx([0.3])
+    assert both.tolist() == pytest.approx([0.3, 0.1])
+
+
+def test_an_area_without_its_first_or_last_step_is_missing() -> None:
+    assert np.isnan(area(curve([0.1, 0.2, 0.3], [NAN, 0.2, 0.3]))).tolist() == [False, True]
+
+
 def test_a_stop_that_no_complete_run_accompanies_is_carried_to_the_last_planned_step() -> None:
     runs = history({"alone": {keys.REWARD_ACCURACY: line([0.2, 0.4])}}, state="diverged", steps=8)
     assert Histories(runs).measure(ENDPOINTS["accuracy_late"]).tolist() == [0.4]

@@ -28,6 +28,12 @@ def test_a_diverged_run_carries_its_last_evaluation_forward_and_an_unfinished_on
     assert math.isnan(late_by_run(runs, HELD_OUT).tolist()[1])
 
 
+def test_a_run_that_a_stop_rule_ended_has_a_final_value(shared_store: Store) -> None:
+    shared_store.trial("stops", "grpo", 0, {HELD_OUT: {0: 0.1, 8: 0.3}})
+    shared_store.trial("stops", "grpo", 1, {HELD_OUT: {0: 0.1, 4: 0.5}}, **{keys.TAG_STATE: "done"})
+    assert final_by_run(load(shared_store.uri, "stops"), HELD_OUT).tolist() == [0.3, 0.5]
+
+
 def test_a_held_out_set_is_read_at_its_largest_k_and_all_comes_first(shared_store: Store) -> None:
     history = {keys.val(name, keys.average_at(k)): {0: 0.5} for name in ("hard", "all") for k in (4, 16)}
     shared_store.trial("sets", "grpo", 0, history)
