@@ -113,7 +113,7 @@ def _text(value: Any) -> str:
 
 
 def _model_name(value: Any) -> str:
-    """A model that lies elsewhere is the same model; what two runs have trained is not, though both are called policy."""
+    """A model that lies elsewhere is the same model; what two runs have trained, both in policy/, is not."""
     parts = _text(value).rstrip("/").split("/")
     return "/".join(parts[-2:] if parts[-1] == "policy" else parts[-1:])
 
