@@ -38,6 +38,18 @@ def build_parts(config: RunConfig, base: Path, launcher: Launcher) -> Parts:
         raise ConfigError(f"task {config.task.name} has no held-out problems: evaluation needs at least one")
     if config.engine.backend is EngineBackend.deepspeed:
         return _with_deepspeed(config, base, launcher, task, order, device)
+    if config.rollout.backend is GeneratorBackend.vllm:  # first: it measures what is free of the device's memory
+        generator = build_generator(config, base, None, device)
+        try:
+            return Parts(config, task, order, generator, _torch_engine(config, base, device))
+        except BaseException:
+            generator.close()
+            raise
+    engine = _torch_engine(config, base, device)
+    return Parts(config, task, order, build_generator(config, base, engine.policy, device), engine)
+
+
+def _torch_engine(config: RunConfig, base: Path, device: torch.device) -> TorchEngine:
     policy, reference = load_pair(base, torch.float32, config.engine, device)
     critic = None
     if config.algorithm.baseline is Baseline.critic:
@@ -46,8 +58,7 @@ def build_parts(config: RunConfig, base: Path, launcher: Launcher) -> Parts:
             enable_recompute(values)
         critic = Critic(values)
     limit = config.rollout.max_response_length
-    engine = TorchEngine(policy, reference, config.engine, config.optim, limit, device, critic)
-    return Parts(config, task, order, build_generator(config, base, policy, device), engine)
+    return TorchEngine(policy, reference, config.engine, config.optim, limit, device, critic)
 
 
 def _with_deepspeed(

@@ -121,7 +121,10 @@ class Offload(StrEnum):
 
 
 class Dtype(StrEnum):
-    """Arithmetic of the policy: auto is float32 on a CPU, bfloat16 autocast over float32 weights on a GPU."""
+    """Arithmetic of the policy: auto is float32 on a CPU and bfloat16 on a GPU.
+
+    bfloat16 is autocast over float32 weights with the torch engine, weights with float32 masters with DeepSpeed.
+    """
 
     auto = "auto"
     float32 = "float32"

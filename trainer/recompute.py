@@ -3,8 +3,6 @@
 Hugging Face's layers do this themselves, but only in training mode, and a policy is kept in evaluation mode: dropout
 would draw from a random state that no seed and no checkpoint holds. So the flag of the layers alone is set, while the
 forward pass of a training step runs; what lies inside them (attention with its dropout) stays in evaluation mode.
-
-With sharded parameters (ZeRO-3) this has not been tried.
 """
 
 from __future__ import annotations

@@ -227,10 +227,12 @@ class _Trial:
 
     def close(self) -> None:
         """Leaves a process that can run another trial, and none that the task's verifier may have started."""
-        if self._parts is not None:
-            self._parts.engine.close()
-            self._parts.generator.close()
-            close_task(self._parts.task)
+        if self._parts is None:
+            return
+        with contextlib.ExitStack() as last_first:  # each of them, also where another fails
+            last_first.callback(close_task, self._parts.task)
+            last_first.callback(self._parts.generator.close)
+            last_first.callback(self._parts.engine.close)
 
     def _checkpoint(self) -> None:
         assert self._parts is not None

@@ -23,7 +23,7 @@ from trainer.choices import (
     Offload,
 )
 from trainer.config import ConfigError, MissingError, ModelConfig, RunConfig
-from trainer.validate_algorithm import GROUP_BASELINES, algorithm_problems
+from trainer.validate_algorithm import GROUP_BASELINES, TORCH_ALONE, algorithm_problems
 
 
 def validate(config: RunConfig) -> None:
@@ -102,7 +102,7 @@ def _engine_problems(config: RunConfig) -> Sequence[str]:
             if differs
         ]
     elif config.algorithm.objective is Objective.dpo:
-        found.append("engine.backend=deepspeed cannot deal out the pairs of algorithm.objective=dpo: set engine=torch")
+        found.append(f"engine.backend=deepspeed cannot deal out the pairs of algorithm.objective=dpo: {TORCH_ALONE}")
     if engine.offload is Offload.optimizer and engine.zero_stage == 0:
         found.append("engine.offload=optimizer needs ZeRO: set engine.zero_stage to 1, 2 or 3")
     if engine.offload is Offload.all and engine.zero_stage < 3:

@@ -143,6 +143,10 @@ def _preference_problems(config: RunConfig) -> Iterator[str]:
         yield "rollout.n=1 leaves algorithm.objective=dpo no two responses to compare: set rollout.n to 2 or more"
 
 
+# What else DeepSpeed's settings would be refused for, once the engine is another.
+TORCH_ALONE = "set engine=torch, engine.ranks=1, engine.zero_stage=0 and engine.offload=none, or leave the variant out"
+
+
 def _critic_problems(config: RunConfig) -> Iterator[str]:
     """What PPO's critic needs, and what means nothing with or without it."""
     a = config.algorithm
@@ -177,7 +181,7 @@ def _critic_problems(config: RunConfig) -> Iterator[str]:
             "set algorithm.rejected=drop"
         )
     if config.engine.backend is not EngineBackend.torch:
-        yield f"engine.backend={config.engine.backend} trains no critic (algorithm.baseline): set engine.backend=torch"
+        yield f"engine.backend={config.engine.backend} trains no critic (algorithm.baseline): {TORCH_ALONE}"
 
 
 def _written(value: Any) -> str:

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.deepspeed
 pytest.importorskip("deepspeed")
 
 from trainer.engines.deepspeed_engine import DeepSpeedEngine  # noqa: E402  # needs it
+from trainer.engines.deepspeed_shard import padded_shard, without_padding  # noqa: E402  # likewise
 from trainer.member import build_member  # noqa: E402  # likewise
 
 MAX_LENGTH = 12
@@ -173,7 +174,10 @@ def test_a_head_in_shards_is_called_equally_often_by_all_ranks(
         assert_close(weights(engine), weights(expected))
 
 
-@pytest.mark.parametrize(("before", "after"), [((1, 1), (3, 2)), ((3, 2), (2, 1)), ((2, 2), (0, 1)), ((0, 1), (1, 2))])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((1, 1), (3, 2)), ((3, 2), (2, 1)), ((2, 2), (0, 1)), ((0, 1), (1, 2)), ((1, 1), (3, 3)), ((3, 3), (3, 2))],
+)
 def test_a_run_goes_on_with_other_ranks_and_another_stage(
     base: Path,
     trained: Trained,
@@ -188,6 +192,16 @@ def test_a_run_goes_on_with_other_ranks_and_another_stage(
         metrics = train(second, range(6, UPDATES))
         assert_close(weights(second), trained[1])
     assert metrics[-1] == pytest.approx(trained[0][-1], rel=1e-3, abs=1e-4)
+
+
+def test_the_last_ranks_shard_is_padded_and_its_padding_is_not_looked_at() -> None:
+    whole = torch.arange(5.0)
+    shards = [padded_shard(whole, 3, rank) for rank in (0, 1)]
+    assert [shard.tolist() for shard in shards] == [[0, 1, 2], [3, 4, 0]]
+    assert padded_shard(whole, 3, 2).tolist() == [0, 0, 0]
+    shards[1][2] = math.nan
+    assert [without_padding(shard, 5, rank).tolist() for rank, shard in enumerate(shards)] == [[0, 1, 2], [3, 4]]
+    assert without_padding(torch.full((3,), math.nan), 5, 2).tolist() == []
 
 
 def test_states_are_those_of_the_torch_engine_in_both_directions(base: Path, trained: Trained) -> None:

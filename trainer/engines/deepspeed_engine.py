@@ -89,8 +89,10 @@ class DeepSpeedEngine:
 
     def close(self) -> None:
         """Ends the other ranks and leaves the process group: the process may run another trial afterwards."""
-        self._shard.close()
-        self._controller.close()
+        try:
+            self._shard.close()
+        finally:  # also after an error of the device: the others wait to be told
+            self._controller.close()
 
     def _param_groups(self, count: int) -> list[dict[str, Any]]:
         """As torch's AdamW writes them."""

@@ -138,7 +138,10 @@ class Shard:
 
     def _own_weights(self) -> Iterator[Tensor]:
         for parameter in self.policy.parameters():
-            yield parameter.ds_tensor if self._stage == 3 else parameter.detach()
+            if self._stage == 3:
+                yield without_padding(parameter.ds_tensor, parameter.ds_numel, self._world.rank)
+            else:
+                yield parameter.detach()
 
     # --- the whole of it ----------------------------------------------------------------------------------------------
 
@@ -194,13 +197,23 @@ class Shard:
 
     def set_state(self, name: str, weight: Tensor, moments: Mapping[str, Tensor]) -> None:
         """One parameter as `states` gave it."""
-        from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
+        from deepspeed.utils import (
+            safe_set_full_fp32_param,
+            safe_set_full_optimizer_state,
+            safe_set_local_fp32_param,
+            safe_set_local_optimizer_state,
+        )
 
         parameter = self.policy.get_parameter(name)
         device = self.reference.device
         with torch.no_grad(), self._gathered(parameter, written=True):
             parameter.copy_(weight.to(device))
-        if self._clips_itself:
+        if self._stage == 3:  # the calls for whole tensors do not allow for the padding of the last rank's shard
+            size, rank = parameter.ds_tensor.numel(), self._world.rank
+            safe_set_local_fp32_param(parameter, padded_shard(weight, size, rank).to(device))
+            for key, moment in moments.items():
+                safe_set_local_optimizer_state(parameter, padded_shard(moment, size, rank).to(device), key)
+        elif self._clips_itself:
             safe_set_full_fp32_param(parameter, weight.to(device))
             for key, moment in moments.items():
                 safe_set_full_optimizer_state(parameter, moment.to(device), key)
@@ -229,6 +242,20 @@ class Shard:
 
         with deepspeed.zero.GatheredParameters([parameter], modifier_rank=0 if written else None):
             yield
+
+
+def padded_shard(whole: Tensor, size: int, rank: int) -> Tensor:
+    """The flat shard [size] of `whole` that rank `rank` holds; behind the end of `whole` it is 0.
+
+    5 values on 2 ranks are shards of 3: rank 1 holds the last two, and a 0.
+    """
+    own = whole.flatten()[size * rank : size * (rank + 1)]
+    return torch.nn.functional.pad(own, (0, size - len(own)))
+
+
+def without_padding(shard: Tensor, values: int, rank: int) -> Tensor:
+    """The part of a shard that holds some of the tensor's `values`; what lies behind it was never written."""
+    return shard.flatten()[: max(0, values - shard.numel() * rank)]
 
 
 def _initialize(root: _Root, config: RunConfig, bf16: bool) -> Any:
