@@ -79,6 +79,9 @@ for _name, (_, _panel, _summary) in LENT.items():
     _listed(_name, _panel, _summary)
 
 
+OF_A_PATH = (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)  # one that was given
+
+
 def main() -> None:
     """Runs the command line. Exit codes: 0 well, 1 something failed, 2 wrong input, 130 and 143 stopped by a signal."""
     try:
@@ -90,12 +93,7 @@ def main() -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except (
-        FileExistsError,
-        NotADirectoryError,
-        IsADirectoryError,
-        PermissionError,
-    ) as error:  # of a path that was given
+    except OF_A_PATH as error:
         print(f"error: {error.strerror}: {error.filename}", file=sys.stderr)
         sys.exit(2)
 

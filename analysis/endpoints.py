@@ -71,13 +71,12 @@ def area(curves: Curves) -> Array:
     """
     values = curves.needs(curves.horizon)
     logged = np.isfinite(values)
-    whole = logged[:, 0] & logged[:, -1]
-    areas = [
-        area_under_curve(curves.steps[own], row[own]) for own, row in zip(logged, values, strict=True) if own.any()
-    ]
-    found = np.full(len(values), np.nan)
-    found[logged.any(axis=1)] = areas
-    return np.where(whole, found, np.nan)
+    return np.array(
+        [
+            area_under_curve(curves.steps[own], row[own]) if own[0] and own[-1] else np.nan
+            for own, row in zip(logged, values, strict=True)
+        ]
+    )
 
 
 def half_step(curves: Curves) -> Array:

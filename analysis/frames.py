@@ -126,6 +126,13 @@ def _column(params: Sequence[Mapping[str, str]], name: str, missing: str | None)
     return _parse([each.get(name, missing) for each in params])
 
 
+def point_names(table: pd.DataFrame, axes: Sequence[str]) -> pd.Series[Any]:
+    """`point_name` of every row of a run table."""
+    rows = table[["variant", *axes]].itertuples(index=False)
+    names = [point_name(str(variant), dict(zip(axes, values, strict=True))) for variant, *values in rows]
+    return pd.Series(names, index=table.index, dtype="string")
+
+
 def _written(value: Any) -> str | None:
     return None if value is None else str(value)
 

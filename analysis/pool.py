@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from analysis.frames import metric_table, point_name
+from analysis.frames import metric_table, point_names
 from analysis.points import Points
 from analysis.runs import Runs
 from trainer.config import ConfigError, defaults
@@ -115,11 +115,7 @@ def _on_axes(source: Runs, axes: tuple[str, ...], sources: Sequence[Runs]) -> Ru
         known = [value for each in sources if axis in each.axes for value in each.runs[axis].unique()]
         columns[axis] = source.runs[axis].map(lambda value, known=known: _as_written(value, known))
     runs = source.runs.assign(**columns)
-    runs["point"] = [
-        point_name(str(variant), dict(zip(axes, values, strict=True)))
-        for variant, *values in runs[["variant", *axes]].itertuples(index=False)
-    ]
-    runs["point"] = runs["point"].astype("string")
+    runs["point"] = point_names(runs, axes)
     return replace(source, runs=runs, axes=axes, points=tuple(dict.fromkeys(runs["point"])))
 
 

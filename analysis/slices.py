@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import yaml
 
-from analysis.frames import point_name
+from analysis.frames import point_names
 from analysis.pool import metrics_of
 from analysis.runs import Runs, near_names
 from trainer.config import ConfigError
@@ -30,17 +29,14 @@ def at(runs: Runs, values: Mapping[str, Any]) -> Runs:
             written = ", ".join(dict.fromkeys(map(str, there)))
             raise ConfigError(f"no run has {key}={value}: there are {written}")
     axes = tuple(axis for axis in runs.axes if axis not in values)
-    names = [
-        point_name(str(variant), dict(zip(axes, each, strict=True)))
-        for variant, *each in table[["variant", *axes]].itertuples(index=False)
-    ]
-    table = table.reset_index(drop=True).assign(point=names).astype({"point": "string"})
+    table = table.reset_index(drop=True)
+    table["point"] = point_names(table, axes)
     return replace(
         runs,
         runs=table,
         metrics=metrics_of([runs], [table], table, axes),
         axes=axes,
-        points=tuple(dict.fromkeys(names)),
+        points=tuple(dict.fromkeys(table["point"])),
         held={**runs.held, **values},
     )
 
@@ -65,13 +61,6 @@ def where_most_are(runs: Runs, variants: Sequence[str]) -> Runs:
     As they are where no combination stands out: it is not for a figure to choose between equals.
     """
     present = runs.runs[runs.runs["variant"].isin(variants)]
-    choices = [list(present[axis].unique()) for axis in runs.axes]
-    counted = {
-        values: present.loc[_all_equal(present, runs.axes, values), "variant"].nunique() for values in product(*choices)
-    }
-    best = [values for values, number in counted.items() if number == max(counted.values())]
-    return at(runs, dict(zip(runs.axes, best[0], strict=True))) if len(best) == 1 else runs
-
-
-def _all_equal(table: Any, axes: Sequence[str], values: Sequence[Any]) -> Any:
-    return (table[list(axes)] == list(values)).all(axis=1)
+    counted = present.groupby(list(runs.axes), sort=False)["variant"].nunique()
+    best = counted[counted == counted.max()].index.to_frame(index=False).to_dict("records")
+    return at(runs, {str(axis): value for axis, value in best[0].items()}) if len(best) == 1 else runs

@@ -63,8 +63,9 @@ class Controller:
     def call(self, method: str, *arguments: Any) -> list[Any]:
         """The answers of all ranks, in rank order. Raises the first rank's error of those that are `IN_STEP`."""
         with self._stepping():
-            self.world.broadcast(_Command(method, arguments))
-            answers = self.world.collect(_answer(self.served, _Command(method, arguments)))
+            command = _Command(method, arguments)
+            self.world.broadcast(command)
+            answers = self.world.collect(_answer(self.served, command))
         for answer in answers:
             if isinstance(answer, IN_STEP):
                 raise answer

@@ -47,6 +47,14 @@ def test_a_figure_with_one_curve_a_variant_is_drawn_where_most_variants_are(cros
     assert any("rollout.n = 4" in str(note.text) for note in drawing.figure.layout.annotations)
 
 
+def test_the_values_of_several_axes_keep_their_kinds(empty_store: Store) -> None:
+    for variant, n, scale in (("grpo", 4, 0.5), ("grpo", 8, 0.5), ("raftpp", 4, 0.5)):
+        axes = {"rollout.n": n, "optim.lr_scale": scale}
+        empty_store.trial("crossed", variant, 0, made_up(n / 100), axes=axes)
+    held = where_most_are(load(empty_store.uri, "crossed", METRIC_KEYS), PAIR).held
+    assert {name: str(value) for name, value in held.items()} == {"rollout.n": "4", "optim.lr_scale": "0.5"}
+
+
 def test_between_equals_nothing_is_chosen_and_the_line_says_how_to_choose(crossed: Runs, empty_store: Store) -> None:
     for seed in (0, 1):
         empty_store.trial("crossed", "raftpp", seed, made_up(0.1), axes={"rollout.n": 8})
