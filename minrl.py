@@ -16,15 +16,15 @@ from typer.core import TyperGroup
 LENT = {
     "sweep": ("sweeps.cli:sweep_command", "Many runs", "Run a sweep file: every variant with every seed."),
     "status": ("sweeps.cli:status_command", "Many runs", "Show what is planned, running, done or failed."),
-    "figures": ("analysis.cli:figures_command", "Results", "Draw a sweep's curves: HTML, CSV and PNG."),
-    "claims": ("analysis.claims_cli:claims_command", "Results", "Judge the paper's 17 claims on your runs."),
-    "report": ("analysis.report_cli:report_command", "Results", "Write one HTML page: claims, figures, settings."),
-    "export": ("analysis.cli:export_command", "Results", "Write sweeps to an archive that needs no store."),
+    "figures": ("analysis.cli.figures:figures_command", "Results", "Draw a sweep's curves: HTML, CSV and PNG."),
+    "claims": ("analysis.cli.claims:claims_command", "Results", "Judge the paper's 17 claims on your runs."),
+    "report": ("analysis.cli.report:report_command", "Results", "Write one HTML page: claims, figures, settings."),
+    "export": ("analysis.cli.export:export_command", "Results", "Write sweeps to an archive that needs no store."),
     "ui": ("dashboards.cli:ui_command", "Results", "Open MLflow's own interface on the recorded runs."),
-    "train": ("trainer.cli:train_command", "One run", "Train one policy in this process."),
-    "base": ("trainer.cli:base_command", "One run", "Train the toy base model, or show the one there is."),
-    "evaluate": ("trainer.cli:evaluate_command", "One run", "Measure a model's accuracy on a task."),
-    "data": ("trainer.data_cli:data_app", "One run", "Prepare the data sets of the task math."),
+    "train": ("trainer.cli.train:train_command", "One run", "Train one policy in this process."),
+    "base": ("trainer.cli.base:base_command", "One run", "Train the toy base model, or show the one there is."),
+    "evaluate": ("trainer.cli.evaluate:evaluate_command", "One run", "Measure a model's accuracy on a task."),
+    "data": ("trainer.cli.data:data_app", "One run", "Prepare the data sets of the task math."),
 }
 
 
@@ -87,7 +87,7 @@ def main() -> None:
     try:
         app(prog_name="minrl")
     except ValueError as error:
-        from trainer.config import ConfigError  # not above: `minrl --help` needs none of the packages
+        from trainer.errors import ConfigError  # not above: `minrl --help` needs none of the packages
 
         if not isinstance(error, ConfigError):
             raise

@@ -11,9 +11,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from analysis.calibration import Rate, bootstrap_coverage, interval_coverage, least_favourable, no_effect, support_rate
-from analysis.catalogue import load_claims
-from analysis.stats import power_t, power_tost
+from analysis.claims.calibration import (
+    Rate,
+    bootstrap_coverage,
+    interval_coverage,
+    least_favourable,
+    no_effect,
+    support_rate,
+)
+from analysis.claims.catalogue import load_claims
+from analysis.statistics.stats import power_t, power_tost
 
 SD, MARGIN = 0.008, 0.02  # a paired difference of late accuracy in the shipped sweeps; the claims' margin
 

@@ -18,12 +18,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from trainer.batch import MiniBatch, Sample
-from trainer.compose import compose
-from trainer.engines import Scores
+from trainer.algorithm.batch import MiniBatch, Sample
+from trainer.config.compose import compose
 from trainer.engines.torch_engine import TorchEngine
-from trainer.model import build_model, character_tokenizer
-from trainer.rollout import Problem, Rollout
+from trainer.policy.model import build_model, character_tokenizer
+from trainer.rollout import Problem, Rollout, Scores
 
 PROBLEM = Problem("benchmark", "", "", "benchmark", "benchmark")
 WARM_UP = 3

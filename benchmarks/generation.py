@@ -19,11 +19,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from trainer.build import build_generator, pick_device
-from trainer.compose import compose
 from trainer.config import RunConfig
+from trainer.config.compose import compose
+from trainer.device import pick_device
 from trainer.generators import Generator
-from trainer.model import build_model, character_tokenizer, load_policy
+from trainer.generators.build import build_generator
+from trainer.policy.model import build_model, character_tokenizer, load_policy
 from trainer.rollout import Problem
 
 

@@ -14,7 +14,7 @@ import random
 from rich.console import Console
 from rich.table import Table
 
-from trainer.batch import pack
+from trainer.policy.packing import pack
 
 
 def toy(rng: random.Random) -> int:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from trainer.verify_pool import CheckerPool, Pair
+from trainer.answers.pool import CheckerPool, Pair
 
 Kind = Callable[[random.Random], tuple[str, str]]
 

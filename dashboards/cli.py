@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from trainer.config import ConfigError
+from trainer.errors import ConfigError
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 5000

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from trainer.config import ConfigError, RunConfig
-from trainer.identity import base_hash
+from trainer.config import RunConfig
+from trainer.errors import ConfigError
+from trainer.record.identity import base_hash
 
 POLL_S = 0.2
 
@@ -91,7 +92,7 @@ def _receive(receiver: Connection) -> float | str | None:
 def _train_base(config: RunConfig, bases_dir: Path, answer: Connection) -> None:
     """Answers the share of steps taken, again and again, then None, or why the configuration has no base."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the driver, too, which then ends this process
-    from trainer.base import ensure_base
+    from trainer.bases.ensure import ensure_base
 
     try:
         ensure_base(config, bases_dir, lambda step, steps, loss: answer.send(step / steps))

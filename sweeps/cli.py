@@ -55,7 +55,7 @@ def sweep_command(
 
     from sweeps.spec import find_spec, load_spec, parse_seeds
     from sweeps.submission import Submission, submit
-    from trainer.store import default_uri
+    from trainer.tracking.store import default_uri
 
     runs_dir = runs_dir.expanduser().resolve()
     submission = Submission(
@@ -93,8 +93,7 @@ def status_command(
 
     from sweeps.ledger import read_ledger, sweep_names
     from sweeps.table import count_states, tell_failures, trial_table
-    from trainer.compose import nearest
-    from trainer.config import ConfigError
+    from trainer.errors import ConfigError, nearest
 
     console = Console()
     names = sweep_names(runs_dir)

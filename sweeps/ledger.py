@@ -10,9 +10,9 @@ from typing import Any
 
 from sweeps.plan import PLAN_FILE, read_plan
 from trainer import keys
-from trainer.identity import code_hash
-from trainer.owner import owner_alive
-from trainer.record import State, Status, TrialRecord
+from trainer.record.directory import State, Status, TrialRecord
+from trainer.record.owner import owner_alive
+from trainer.record.sources import code_hash
 
 
 class Standing(StrEnum):

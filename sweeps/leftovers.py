@@ -13,9 +13,9 @@ from rich.console import Console
 
 from sweeps.ledger import Row, Standing
 from sweeps.table import ReadRows
-from trainer.config import ConfigError
-from trainer.record import TrialRecord
-from trainer.tracking import mark_superseded
+from trainer.errors import ConfigError
+from trainer.record.directory import TrialRecord
+from trainer.tracking.parent import mark_superseded
 
 SUPERSEDED = ".superseded"
 ORPHANS_WAIT_S = 30.0  # Ray ends the trials of a killed driver within a few seconds

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from sweeps.plan import Trial
-from trainer.config import ConfigError, MissingError, ModelConfig
-from trainer.estimate import Estimate, estimate
-from trainer.identity import check_gpus
-from trainer.reports import estimate_table
-from trainer.shapes import parameters_on_meta
+from trainer.cli.reports import estimate_table
+from trainer.config import ModelConfig
+from trainer.config.machine import check_gpus
+from trainer.errors import ConfigError, MissingError
+from trainer.forecast.estimate import Estimate, estimate
+from trainer.forecast.shapes import parameters_on_meta
 
 if TYPE_CHECKING:
     from rich.console import Console

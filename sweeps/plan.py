@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.spec import Scalar, SweepSpec
-from trainer.compose import compose, flatten
-from trainer.config import ConfigError, MissingError, RunConfig
-from trainer.identity import check_model, trial_id
-from trainer.prompts import check_prompts
-from trainer.record import TrialIdentity, read_json, write_json
-from trainer.tasks import load_task
-from trainer.validate import check_installed
+from trainer.config import RunConfig
+from trainer.config.compose import compose, flatten
+from trainer.errors import ConfigError, MissingError
+from trainer.files import read_json, write_json
+from trainer.preflight import CHECKS
+from trainer.record.directory import TrialIdentity
+from trainer.record.identity import trial_id
 
 PLAN_FILE = "plan.json"
 _NOT_IN_A_FOLDER_NAME = re.compile(r"[^A-Za-z0-9_.+=-]")
@@ -75,7 +75,7 @@ def _points(spec: SweepSpec, missing: list[str] | None) -> Iterator[tuple[str, d
 
 def _check_surroundings(config: RunConfig, missing: list[str] | None) -> None:
     """Refuses a model or a package that is not there, an unknown task and its unknown parameters."""
-    for check in (check_installed, check_model, _check_task):
+    for check in CHECKS:
         try:
             check(config)
         except MissingError as error:
@@ -83,10 +83,6 @@ def _check_surroundings(config: RunConfig, missing: list[str] | None) -> None:
                 raise
             if str(error) not in missing:
                 missing.append(str(error))
-
-
-def _check_task(config: RunConfig) -> None:
-    check_prompts(config, load_task(config.task))
 
 
 def _with_spec_settings(config: RunConfig, spec: SweepSpec) -> RunConfig:

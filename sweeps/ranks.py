@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from sweeps.trial_log import log_to
 from trainer.config import ResourcesConfig, RunConfig
-from trainer.launch import Seat
+from trainer.ranks.launch import Seat
 
 
 def placement(config: RunConfig) -> tune.PlacementGroupFactory:
@@ -28,7 +28,7 @@ def placement(config: RunConfig) -> tune.PlacementGroupFactory:
 
 
 class RayLauncher:
-    """A `trainer.launch.Launcher`, used in a trial's process under Tune. Ray gives each rank its own devices."""
+    """A `trainer.ranks.launch.Launcher`, used in a trial's process under Tune. Ray gives each rank its own devices."""
 
     def __init__(self, resources: ResourcesConfig, log: Path) -> None:
         self.host: str = get_node_ip_address()
@@ -68,7 +68,7 @@ class _Follower:
     def follow(self, seat: Seat, log: Path) -> None:
         log_to(log)
         # Imported here, in the actor: a trial's process that has one rank needs no DeepSpeed.
-        from trainer.member import follow
+        from trainer.parts.member import follow
 
         follow(seat)
 

@@ -24,8 +24,7 @@ from typing import Any
 import yaml
 
 from trainer import keys
-from trainer.compose import nearest
-from trainer.config import ConfigError
+from trainer.errors import ConfigError, nearest
 
 SPECS_DIR = Path(__file__).parent / "specs"
 LABEL = re.compile(r"[A-Za-z0-9_.+-]+")

@@ -15,10 +15,12 @@ from sweeps.plan import Trial, all_seeds, describe, expand, write_plan
 from sweeps.spec import SweepSpec
 from sweeps.stopping import StopRequest
 from sweeps.table import FINISHED, LiveView, PlainView, count_states, summary_table, tell_failures
-from trainer.config import ConfigError
-from trainer.identity import available_cores, check_gpus, code_hash
-from trainer.record import State, TrialRecord
-from trainer.tracking import Tracking, ensure_parent, finish_parent, mirror_sweep, prepare_store
+from trainer.config.machine import available_cores, check_gpus
+from trainer.errors import ConfigError
+from trainer.record.directory import State, TrialRecord
+from trainer.record.sources import code_hash
+from trainer.tracking.parent import ensure_parent, finish_parent, mirror_sweep
+from trainer.tracking.store import Tracking, prepare_store
 
 BASES = ".bases"
 

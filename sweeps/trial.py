@@ -14,8 +14,8 @@ from sweeps.bases import wait_for_base
 from sweeps.ranks import RayLauncher
 from sweeps.trial_log import LOG_FILE, log_to
 from trainer.config import RunConfig
-from trainer.record import Status, TrialIdentity
-from trainer.tracking import Tracking
+from trainer.record.directory import Status, TrialIdentity
+from trainer.tracking.store import Tracking
 
 
 @dataclass(frozen=True)

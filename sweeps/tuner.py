@@ -19,8 +19,8 @@ from ray.tune import Callback, Stopper
 from sweeps.ranks import placement
 from sweeps.stopping import StopRequest
 from sweeps.trial import Job, SweepTrial
-from trainer.config import ConfigError
-from trainer.identity import available_cores
+from trainer.config.machine import available_cores
+from trainer.errors import ConfigError
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",

@@ -64,7 +64,14 @@ def loaded_by(statement: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["trainer.config", "trainer.validate", "trainer.compose", "trainer.keys", "trainer.identity", "trainer.record"],
+    [
+        "trainer.config",
+        "trainer.config.validate",
+        "trainer.config.compose",
+        "trainer.keys",
+        "trainer.record.identity",
+        "trainer.record.directory",
+    ],
 )
 def test_configuration_and_names_import_without_torch(module: str) -> None:
     assert loaded_by(f"import {module}") <= {"hydra"}
@@ -75,7 +82,12 @@ def test_the_sweep_grid_imports_without_torch_or_ray() -> None:
 
 
 def test_analysis_runs_on_a_machine_without_torch_ray_or_vllm() -> None:
-    assert not loaded_by("import analysis, analysis.runs, analysis.cli") & {"torch", "ray", "vllm", "transformers"}
+    assert not loaded_by("import analysis, analysis.runs.load, analysis.cli.figures") & {
+        "torch",
+        "ray",
+        "vllm",
+        "transformers",
+    }
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 import torch
 
 from trainer import keys
-from trainer.checkpoint import Progress
-from trainer.engines import Scores
-from trainer.rollout import Rollout
+from trainer.record.checkpoint import Progress
+from trainer.rollout import Rollout, Scores
 
 TOLERANCE = 1e-4  # nats: two implementations in float32 differ by some 1e-6
 FLOOR_FACTOR = 5.0  # bfloat16 differs by its rounding, which the untouched base shows

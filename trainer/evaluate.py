@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
 
 from trainer import keys
-from trainer.engines import Engine, Scores
+from trainer.engines import Engine
 from trainer.generators import Generator
 from trainer.measure import divergence
-from trainer.rollout import Group, Problem
+from trainer.rollout import Group, Problem, Scores
 from trainer.tasks import Task
-from trainer.verify import verify
+from trainer.tasks.accuracy import accuracy, pass_curve
+from trainer.tasks.verify import verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +43,6 @@ def evaluate(
     scored = [groups[number * len(groups) // count] for number in range(count)]
     scores = engine.score([rollout for group in scored for rollout in group.rollouts])
     return Evaluation(groups, scored, scores, _accuracies(groups, k) | _divergences(scored, scores, k))
-
-
-def accuracy(groups: Sequence[Group], k: int) -> dict[str, float]:
-    """average_at_<k> and pass_at_<k> over groups of at least k responses."""
-    average = sum(group.num_correct / len(group.verdicts) for group in groups) / len(groups)
-    return {keys.average_at(k): average, keys.pass_at(k): _passed(groups, k)}
-
-
-def pass_curve(groups: Sequence[Group], k: int) -> dict[str, float]:
-    """pass_at_<size> for 2, 4, 8, ... and k: the curve that says whether training narrows what the base could do."""
-    sizes = sorted({k, *(2**power for power in range(1, k.bit_length()))})
-    return {keys.pass_at(size): _passed(groups, size) for size in sizes}
-
-
-def _passed(groups: Sequence[Group], k: int) -> float:
-    return sum(pass_at(len(group.verdicts), group.num_correct, k) for group in groups) / len(groups)
-
-
-def pass_at(n: int, correct: int, k: int) -> float:
-    """Unbiased estimate, from n responses, of the chance that one of k is correct (arXiv 2107.03374, equation 1)."""
-    return 1 - comb(n - correct, k) / comb(n, k)
 
 
 def _accuracies(groups: Sequence[Group], k: int) -> dict[str, float]:

@@ -9,34 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from statistics import fmean
 
 from trainer import keys
-from trainer.advantage import assign
-from trainer.batch import cut
+from trainer.algorithm.advantage import assign
+from trainer.algorithm.batch import cut
+from trainer.algorithm.critic import critique
 from trainer.canary import check_sync
-from trainer.checkpoint import Progress
 from trainer.config import RunConfig
-from trainer.critic import critique
-from trainer.data import ProblemOrder
-from trainer.engines import Engine
-from trainer.generators import Generator
 from trainer.measure import measure
+from trainer.parts import Parts
+from trainer.record.checkpoint import Progress
 from trainer.seeds import derive
-from trainer.tasks import Task
-from trainer.verify import verify
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a step needs besides its number."""
-
-    config: RunConfig
-    task: Task
-    order: ProblemOrder
-    generator: Generator
-    engine: Engine
+from trainer.tasks.verify import verify
 
 
 def train_step(step: int, parts: Parts, progress: Progress) -> dict[str, float]:

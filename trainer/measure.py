@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 
 from trainer import keys
-from trainer.advantage import Credit
-from trainer.choices import KlLossType
-from trainer.critic import explained_variance
-from trainer.engines import Scores
-from trainer.loss import kl_terms
-from trainer.rollout import Group, Verdict
+from trainer.algorithm.advantage import Credit
+from trainer.algorithm.critic import explained_variance
+from trainer.algorithm.loss import kl_terms
+from trainer.config.choices import KlLossType
+from trainer.record.samples import SampleRow
+from trainer.rollout import Group, Scores, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,32 @@ def measure(
         keys.RESPONSE_LENGTH_CLIP_RATIO: _mean([rollout.finish_reason == "length" for rollout in rollouts]),
         keys.BATCH_KEPT: _mean([kept for credit in credits for kept in credit.kept]),
     }
+
+
+def sample_rows(step: int, groups: Sequence[Group], credits: Sequence[Credit], scores: Scores) -> list[SampleRow]:
+    """One row a response of `groups`; `scores` holds theirs first, group by group."""
+    rows: list[SampleRow] = []
+    for group, credit in zip(groups, credits, strict=True):
+        for i, rollout in enumerate(group.rollouts):
+            rows.append(
+                SampleRow(
+                    step=step,
+                    problem_id=group.problem.id,
+                    sample_index=rollout.sample_index,
+                    prompt=group.problem.prompt,
+                    response=rollout.response,
+                    answer=group.problem.answer,
+                    verdict=group.verdicts[i],
+                    reward=credit.rewards[i],
+                    advantage=credit.advantages[i] if credit.kept[i] else None,
+                    kept=credit.kept[i],
+                    token_ids=rollout.response_ids,
+                    logprobs=tuple(scores.logprobs[len(rows)].tolist()),
+                    entropies=tuple(scores.entropies[len(rows)].tolist()),
+                    finish_reason=rollout.finish_reason,
+                )
+            )
+    return rows
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -6,8 +6,13 @@ L tokens of a padded row, T tokens of one response, V entries of the vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Verdict(StrEnum):
@@ -81,3 +86,18 @@ class Group:
     @property
     def mixed(self) -> bool:
         return not (self.all_correct or self.all_wrong)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the policy and the reference (the base model) say of sampled responses; float32, one value a token.
+
+    `logprobs`, `entropies` and `ref_logprobs` hold one tensor of shape [T] for each response, on the CPU, under the
+    policy at the time of scoring. Scored before the first update of a step, these are the old log-probabilities.
+    `values`, where the engine has a critic, are its predictions of the return, of the same shapes.
+    """
+
+    logprobs: Sequence[Tensor]
+    entropies: Sequence[Tensor]
+    ref_logprobs: Sequence[Tensor]
+    values: Sequence[Tensor] | None = None

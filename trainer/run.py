@@ -20,26 +20,30 @@ from pathlib import Path
 import torch
 
 from trainer import keys
-from trainer.advantage import assign
-from trainer.base import ensure_base
-from trainer.build import build_parts
+from trainer.algorithm.advantage import assign
+from trainer.bases.ensure import ensure_base
 from trainer.canary import check_sync
-from trainer.checkpoint import Progress, load_checkpoint, save_checkpoint
-from trainer.config import ConfigError, RunConfig
+from trainer.config import RunConfig
 from trainer.device import on_gpu
-from trainer.engines import DivergedError
+from trainer.errors import ConfigError, DivergedError
 from trainer.evaluate import Evaluation, evaluate
-from trainer.identity import environment
-from trainer.launch import Launcher, LocalLauncher
-from trainer.loop import Clock, Parts, train_step
-from trainer.model import load_tokenizer
-from trainer.owner import heartbeat
-from trainer.record import State, Status, TrialIdentity, TrialRecord, write_json
+from trainer.files import write_json
+from trainer.loop import Clock, train_step
+from trainer.measure import sample_rows
+from trainer.parts import Parts
+from trainer.parts.assemble import build_parts
+from trainer.policy.model import load_tokenizer
+from trainer.ranks.launch import Launcher, LocalLauncher
+from trainer.record.checkpoint import Progress, load_checkpoint, save_checkpoint
+from trainer.record.directory import State, Status, TrialIdentity, TrialRecord
+from trainer.record.environment import environment
+from trainer.record.owner import heartbeat
+from trainer.record.samples import write_samples
 from trainer.rollout import Problem
-from trainer.samples import sample_rows, write_samples
 from trainer.seeds import derive
-from trainer.tracking import Mirror, Tracking
-from trainer.verify import close as close_task
+from trainer.tasks.verify import close as close_task
+from trainer.tracking.mirror import Mirror
+from trainer.tracking.store import Tracking
 
 
 def run_trial(

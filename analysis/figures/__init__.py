@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from analysis.axes import XAxis
 from analysis.figures.ablation import ablation
 from analysis.figures.canvas import Drawing
 from analysis.figures.composition import composition
@@ -23,11 +22,12 @@ from analysis.figures.paper_figure_4 import paper_figure_4
 from analysis.figures.passk import pass_at_k
 from analysis.figures.spaghetti import spaghetti
 from analysis.figures.trajectories import trajectories
-from analysis.pool import pool
+from analysis.measures.x_axis import XAxis
 from analysis.runs import Runs
+from analysis.runs.pool import pool
 from trainer import keys
 
-# Metrics that the figures read, as patterns for `analysis.runs.load`.
+# Metrics that the figures read, as patterns for `analysis.runs.load.load`.
 METRIC_KEYS = ("reward/accuracy", "rollout/*", "group/*", "val/*/average_at_*", "val/*/pass_at_*", "perf/*")
 
 _HELD_OUT = "val/all/average_at_*"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from analysis.axes import XAxis
 from analysis.figures.canvas import Drawing
 from analysis.figures.panels import ACCURACY, ENTROPY, KL, MEASURED_ON, SMOOTHED, SMOOTHING, curve_panels
+from analysis.measures.x_axis import XAxis
 from analysis.runs import Runs
 
 # The paper's reward axis is (1 + mean of the -1/+1 reward) / 2, which is the share correct.

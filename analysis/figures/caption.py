@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from analysis.curves import BAND, BAND_OVER_BASES
-from analysis.pool import BASE_SEED, bases
+from analysis.measures.curves import BAND, BAND_OVER_BASES
 from analysis.runs import Runs
+from analysis.runs.replicates import BASE_SEED, bases, seed_range
 
 
 def caption(runs: Runs, *notes: str, band: bool = True, paired: bool = False) -> str:
@@ -57,17 +55,6 @@ def _bases_and_seeds(runs: Runs, band: bool, paired: bool) -> str:
     elif len(everywhere) < len(anywhere):
         text += "; not every variant has every run"
     return text
-
-
-def seed_range(seeds: Iterable[int]) -> str:
-    """``0-4, 7``: runs of consecutive seeds, shortened."""
-    spans: list[list[int]] = []
-    for seed in sorted(seeds):
-        if spans and seed == spans[-1][1] + 1:
-            spans[-1][1] = seed
-        else:
-            spans.append([seed, seed])
-    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
 
 
 def _unfinished(runs: Runs) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.axes import XAxis
-from analysis.curves import curves
 from analysis.figures.canvas import Drawing, add_legend, finish_x, sheet
 from analysis.figures.caption import caption
 from analysis.figures.panels import drawn_looks
 from analysis.figures.style import BLUE, ORANGE, SKY, Look
+from analysis.measures.curves import curves
+from analysis.measures.x_axis import XAxis
 from analysis.runs import Runs
 from trainer import keys
 

@@ -8,9 +8,9 @@ from analysis.figures.canvas import Drawing, sheet
 from analysis.figures.caption import caption
 from analysis.figures.dots import add_dots, name_rows
 from analysis.figures.panels import drawn_looks
-from analysis.intervals import wilson_interval
-from analysis.outcomes import late_by_run
+from analysis.measures.outcomes import late_by_run
 from analysis.runs import Runs
+from analysis.statistics.intervals import wilson_interval
 from trainer import keys
 
 DIVERGED, COLLAPSED = "Diverged", "Collapsed"

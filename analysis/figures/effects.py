@@ -14,10 +14,10 @@ from analysis.figures.needs import labels_of
 from analysis.figures.panels import ACCURACY, ENTROPY, KL, Panel, held_out
 from analysis.figures.style import INK, looks, place_of
 from analysis.figures.switches import EFFECTS, Effect
-from analysis.intervals import t_interval
-from analysis.outcomes import final_by_run, late_by_run
-from analysis.pool import BASE_SEED
+from analysis.measures.outcomes import final_by_run, late_by_run
 from analysis.runs import Runs
+from analysis.runs.replicates import BASE_SEED
+from analysis.statistics.intervals import t_interval
 from trainer import keys
 
 # As the claims read it: one spike of k3 in one run would be most of a mean over ten.

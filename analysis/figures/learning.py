@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from analysis.axes import XAxis
 from analysis.figures.canvas import Drawing
 from analysis.figures.panels import ACCURACY, ENTROPY, KL, MEASURED_ON, curve_panels, held_out
+from analysis.measures.x_axis import XAxis
 from analysis.runs import Runs
 
 

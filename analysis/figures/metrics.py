@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.axes import XAxis
 from analysis.figures.canvas import Drawing
 from analysis.figures.panels import Panel, curve_panels
-from analysis.runs import Runs, near_names
-from trainer.config import ConfigError
+from analysis.measures.x_axis import XAxis
+from analysis.runs import Runs
+from trainer.errors import ConfigError, nearest
 
 _DENSE = 0.5  # of the steps: a metric logged less often is drawn with markers
 
@@ -18,7 +18,7 @@ def metric_panels(runs: Runs, x: XAxis, metric_keys: Sequence[str]) -> Drawing:
     logged = sorted(runs.metrics["key"].unique())
     for key in metric_keys:
         if key not in logged:
-            near = near_names(key, logged)
+            near = nearest(key, logged, most=3)
             sections = ", ".join(sorted({f"{name.partition('/')[0]}/*" for name in logged}))
             raise ConfigError(f"sweep {runs.sweep!r} has logged no metric {key!r}{near}; it has {sections}")
     panels = [Panel(key, key, "", markers=_is_sparse(runs, key)) for key in metric_keys]

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from analysis.axes import XAxis
 from analysis.figures.canvas import Drawing
 from analysis.figures.style import canonical
-from analysis.pool import pool
+from analysis.measures.x_axis import XAxis
 from analysis.runs import Runs
-from analysis.slices import where_most_are
+from analysis.runs.pool import pool
+from analysis.runs.slices import where_most_are
 
 
 @dataclass(frozen=True)

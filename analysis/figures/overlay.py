@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.axes import XAxis
-from analysis.curves import curves
 from analysis.figures.canvas import Drawing, add_legend, finish_x, sheet
 from analysis.figures.caption import caption
 from analysis.figures.needs import labels_of
 from analysis.figures.panels import ACCURACY, ENTROPY, KL, SMOOTHED, SMOOTHING, Panel, curve_line, drawn_looks
 from analysis.figures.style import Look
+from analysis.measures.curves import curves
+from analysis.measures.x_axis import XAxis
 from analysis.runs import Runs
 
 MOST = 3  # points that can be told apart when each has two lines in a panel

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.axes import XAxis
-from analysis.curves import curves
 from analysis.figures.canvas import Drawing, add_legend, finish_x, sheet
 from analysis.figures.caption import caption
 from analysis.figures.style import Look, looks
-from analysis.outcomes import held_out_keys
+from analysis.measures.curves import curves
+from analysis.measures.outcomes import held_out_keys
+from analysis.measures.x_axis import XAxis
 from analysis.runs import Runs
 from trainer import keys
 

@@ -8,8 +8,6 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.axes import XAxis
-from analysis.curves import curves
 from analysis.figures.canvas import TITLED_GAP, Drawing, add_legend, sheet
 from analysis.figures.caption import caption
 from analysis.figures.dots import add_dots, add_single_runs, name_rows
@@ -17,10 +15,12 @@ from analysis.figures.needs import labels_of
 from analysis.figures.panels import add_curves, drawn_looks, held_out
 from analysis.figures.paper_rows import RUNS, SHORT
 from analysis.figures.style import Look, looks
-from analysis.intervals import t_interval
-from analysis.outcomes import final_by_run
+from analysis.measures.curves import curves
+from analysis.measures.outcomes import final_by_run
+from analysis.measures.x_axis import XAxis
 from analysis.paper import ARXIV, LLAMA, QWEN, table_1
 from analysis.runs import Runs
+from analysis.statistics.intervals import t_interval
 
 SHOWN = ("raft", "raftpp", "grpo", "ppo", "dpo", "reinforce", "reinforce_rej")
 FINAL, TABLE_1 = "final", "paper, table 1"  # of the column `source`, beside RUNS

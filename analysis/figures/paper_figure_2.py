@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from analysis.axes import XAxis
 from analysis.figures.canvas import Drawing
 from analysis.figures.needs import labels_of
 from analysis.figures.panels import ACCURACY, ENTROPY, MEASURED_ON, SMOOTHED, SMOOTHING, curve_panels
+from analysis.measures.x_axis import XAxis
 from analysis.runs import Runs
 
 LEFT = ("raft", "raftpp_no_clip", "raftpp")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.axes import XAxis
 from analysis.figures.canvas import TITLED_GAP, Drawing, add_legend, finish_x, sheet
 from analysis.figures.caption import caption
 from analysis.figures.needs import labels_of
 from analysis.figures.overlay import PAPER_PAIR, SECOND_DASH, overlay_panels, second_axes
 from analysis.figures.panels import ACCURACY, ENTROPY, KL, SHARE, drawn_looks, held_out
 from analysis.figures.paper_rows import RUNS, SHORT, add_paper_curves, finish_paper_row, paper_curves, paper_note
+from analysis.measures.x_axis import XAxis
 from analysis.paper import LLAMA, QWEN
 from analysis.runs import Runs
 

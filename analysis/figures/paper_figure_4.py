@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.axes import XAxis
-from analysis.curves import curves
 from analysis.figures.ablation import REWARD
 from analysis.figures.canvas import TITLED_GAP, Drawing, add_legend, finish_x, sheet
 from analysis.figures.caption import caption
 from analysis.figures.needs import labels_of
 from analysis.figures.panels import ENTROPY, KL, MEASURED_ON, SMOOTHED, SMOOTHING, Panel, add_curves, drawn_looks
 from analysis.figures.paper_rows import RUNS, SHORT, add_paper_curves, finish_paper_row, paper_curves, paper_note
+from analysis.measures.curves import curves
+from analysis.measures.x_axis import XAxis
 from analysis.paper import LLAMA
 from analysis.runs import Runs
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.curves import COLUMNS
 from analysis.figures.panels import curve_line
 from analysis.figures.style import looks
+from analysis.measures.curves import COLUMNS
 from analysis.paper import ARXIV, LLAMA, QWEN, digitised_curves
 
 SHORT = {QWEN: "Qwen2.5-Math-7B", LLAMA: "LLaMA-3.2-3B"}
@@ -17,7 +17,7 @@ RUNS, PAPER = "runs", "paper, digitised"  # the column `source` of a drawing's t
 
 
 def paper_curves(figure: int, model: str, metric: str, labels: Mapping[str, str]) -> pd.DataFrame:
-    """Digitised curves in the form of `analysis.curves.curves`: the key names model and metric, the band has no width.
+    """Digitised curves in the form of `measures.curves.curves`: the key names model and metric, the band has no width.
 
     `labels` gives the user's label of a preset: only these variants are shown.
     """

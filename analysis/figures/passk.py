@@ -12,9 +12,9 @@ from analysis.figures.canvas import Drawing, add_legend, sheet
 from analysis.figures.caption import caption
 from analysis.figures.panels import drawn_looks
 from analysis.figures.style import GREY, Look
-from analysis.intervals import t_interval
-from analysis.outcomes import base_values, final_by_run, held_out_keys
+from analysis.measures.outcomes import base_values, final_by_run, held_out_keys
 from analysis.runs import Runs
+from analysis.statistics.intervals import t_interval
 from trainer import keys
 
 BASE = Look("base model (step 0)", GREY, "dot")

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.curves import curves
 from analysis.figures.canvas import Drawing, add_legend, sheet
 from analysis.figures.caption import caption
 from analysis.figures.panels import MEASURED_ON, Panel, drawn_looks
 from analysis.figures.style import Look
-from analysis.outcomes import late_by_run
-from analysis.pool import BASE_SEED, bases
+from analysis.measures.curves import curves
+from analysis.measures.outcomes import late_by_run
 from analysis.runs import Runs
+from analysis.runs.replicates import BASE_SEED, bases
 
 PATH, RUN, MEAN = "mean path", "run, late", "mean of runs, late"  # the column `what` of a drawing's table
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.axes import XAxis
-from analysis.curves import curves, run_curves
 from analysis.figures.canvas import Drawing, sheet
 from analysis.figures.caption import caption
 from analysis.figures.panels import ACCURACY, ENTROPY, KL, MEASURED_ON, Panel, add_curves, drawn_looks
 from analysis.figures.style import DASHES, Look
-from analysis.pool import BASE_SEED, bases
+from analysis.measures.curves import curves, run_curves
+from analysis.measures.x_axis import XAxis
 from analysis.runs import Runs
+from analysis.runs.replicates import BASE_SEED, bases
 
 PANELS = (ACCURACY, ENTROPY, KL)
 _HEIGHT, _GAP = 104, 18  # pixels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis.factorial import Levels, contrasts
+from analysis.statistics.factorial import Levels, contrasts
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from dashboards import cli
 from dashboards.cli import ui_command
-from trainer.config import ConfigError
+from trainer.errors import ConfigError
 
 COMMAND = "import typer; from dashboards.cli import ui_command; typer.run(ui_command)"
 

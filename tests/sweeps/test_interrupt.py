@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 
 from sweeps.ledger import Standing, read_ledger
 from trainer import keys
-from trainer.record import TrialRecord
-from trainer.store import default_uri
+from trainer.record.directory import TrialRecord
+from trainer.tracking.store import default_uri
 
 STEPS = 60
 TIMEOUT_S = 600.0

@@ -18,9 +18,9 @@ from sweeps.plan import Trial, all_seeds, describe, expand, write_plan
 from sweeps.spec import SweepSpec
 from sweeps.table import count_states, time_left
 from trainer import keys
-from trainer.identity import code_hash
-from trainer.owner import ALIVE, heartbeat
-from trainer.record import State, Status, TrialRecord
+from trainer.record.directory import State, Status, TrialRecord
+from trainer.record.owner import ALIVE, heartbeat
+from trainer.record.sources import code_hash
 
 SPEC = SweepSpec(source="small.yaml", name="small", variants={"grpo": ("algorithm=grpo",)}, seeds=(0, 1))
 

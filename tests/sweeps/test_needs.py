@@ -11,8 +11,8 @@ import torch
 from sweeps.needs import group_by_need
 from sweeps.plan import expand
 from sweeps.spec import load_spec
-from trainer.config import ConfigError, MissingError
-from trainer.identity import check_gpus
+from trainer.config.machine import check_gpus
+from trainer.errors import ConfigError, MissingError
 
 WriteSpec = Callable[..., Path]
 Minrl = Callable[..., tuple[int, str]]

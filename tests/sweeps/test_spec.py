@@ -11,7 +11,7 @@ import pytest
 import minrl
 from sweeps.plan import differences, expand
 from sweeps.spec import load_spec, parse_seeds
-from trainer.config import ConfigError
+from trainer.errors import ConfigError
 
 GOOD = """\
 name: small

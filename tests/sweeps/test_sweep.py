@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from sweeps.ledger import Standing, read_ledger
 from trainer import keys
-from trainer.store import default_uri
+from trainer.tracking.store import default_uri
 
 # A task that is like the shipped one until a trial asks for its problems.
 BROKEN_TASK = """

@@ -10,7 +10,7 @@ import pytest
 
 from sweeps.ledger import Standing, read_ledger
 from trainer import keys
-from trainer.record import TrialRecord
+from trainer.record.directory import TrialRecord
 
 pytestmark = [
     pytest.mark.vllm,

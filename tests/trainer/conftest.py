@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.compose import compose
 from trainer.config import RunConfig
+from trainer.config.compose import compose
 from trainer.rollout import Group, Problem, Rollout, Verdict
 
 # "7=" asks for "#7": a one-layer model learns it in seconds, well enough for groups of every composition.

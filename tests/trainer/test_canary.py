@@ -11,9 +11,8 @@ import torch
 
 from trainer import keys
 from trainer.canary import SyncError, check_sync
-from trainer.checkpoint import Progress, load_checkpoint, save_checkpoint
-from trainer.engines import Scores
-from trainer.rollout import Problem, Rollout
+from trainer.record.checkpoint import Progress, load_checkpoint, save_checkpoint
+from trainer.rollout import Problem, Rollout, Scores
 
 PROBLEM = Problem("p", "1+1=", "2", "set", "level")
 EMPTY = Rollout(PROBLEM, 0, (1,), (), "", "stop")

@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from trainer import keys
-from trainer.base import ensure_base
+from trainer.bases.ensure import ensure_base
 from trainer.config import RunConfig
 from trainer.engines.torch_engine import TorchEngine
-from trainer.evaluate import Evaluation, accuracy, evaluate, pass_at, pass_curve
+from trainer.evaluate import Evaluation, evaluate
 from trainer.generators.transformers_generator import TransformersGenerator
-from trainer.model import load_policy, load_tokenizer
+from trainer.policy.model import load_policy, load_tokenizer
 from trainer.rollout import Group
 from trainer.tasks import load_task
+from trainer.tasks.accuracy import accuracy, pass_at, pass_curve
 
 
 @pytest.mark.parametrize(

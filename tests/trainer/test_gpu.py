@@ -11,15 +11,15 @@ import torch
 from transformers.utils import is_flash_attn_2_available
 
 from trainer import keys
-from trainer.base import ensure_base
-from trainer.batch import MiniBatch, Sample
+from trainer.algorithm.batch import MiniBatch, Sample
+from trainer.bases.ensure import ensure_base
 from trainer.config import ModelConfig, RunConfig
 from trainer.engines.torch_engine import TorchEngine
 from trainer.generators.transformers_generator import TransformersGenerator
-from trainer.logprob import collate, logprobs_and_entropies
-from trainer.model import build_model, load_pair, load_policy, load_tokenizer
-from trainer.recompute import enable_recompute
-from trainer.record import State, TrialIdentity, TrialRecord
+from trainer.policy.logprob import collate, logprobs_and_entropies
+from trainer.policy.model import build_model, load_pair, load_policy, load_tokenizer
+from trainer.policy.recompute import enable_recompute
+from trainer.record.directory import State, TrialIdentity, TrialRecord
 from trainer.rollout import Problem, Rollout
 from trainer.run import run_trial
 from trainer.tasks import load_task

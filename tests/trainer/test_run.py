@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from trainer import keys
-from trainer.compose import presets
 from trainer.config import RunConfig
-from trainer.identity import trial_id
-from trainer.record import MetricLine, State, Status, TrialIdentity, TrialRecord
+from trainer.config.compose import presets
+from trainer.record.directory import MetricLine, State, Status, TrialIdentity, TrialRecord
+from trainer.record.identity import trial_id
+from trainer.record.samples import read_samples
 from trainer.run import run_trial
-from trainer.samples import read_samples
 
 Compose = Callable[..., RunConfig]
 LONGER = ("trainer.steps=5", "algorithm=grpo", "evaluation.every=3")  # a checkpoint after steps 2 and 4

@@ -15,7 +15,7 @@ from trainer import keys
 from trainer.canary import SyncError
 from trainer.config import RunConfig
 from trainer.engines.torch_engine import TorchEngine
-from trainer.record import State, TrialIdentity, TrialRecord
+from trainer.record.directory import State, TrialIdentity, TrialRecord
 from trainer.run import run_trial
 
 pytestmark = [

@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from trainer.batch import MiniBatch
+from trainer.algorithm.batch import MiniBatch
 from trainer.config import AlgorithmConfig
-from trainer.rollout import Rollout
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """What the policy and the reference (the base model) say of sampled responses; float32, one value a token.
-
-    `logprobs`, `entropies` and `ref_logprobs` hold one tensor of shape [T] for each response, on the CPU, under the
-    policy at the time of scoring. Scored before the first update of a step, these are the old log-probabilities.
-    `values`, where the engine has a critic, are its predictions of the return, of the same shapes.
-    """
-
-    logprobs: Sequence[Tensor]
-    entropies: Sequence[Tensor]
-    ref_logprobs: Sequence[Tensor]
-    values: Sequence[Tensor] | None = None
-
-
-class DivergedError(ArithmeticError):
-    """A loss, a gradient or, after the update, a weight is not finite: there is nothing left to train."""
+from trainer.rollout import Rollout, Scores
 
 
 class Engine(Protocol):

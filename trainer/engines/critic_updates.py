@@ -14,12 +14,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from trainer import keys
-from trainer.batch import MiniBatch, pack
+from trainer.algorithm.batch import MiniBatch
+from trainer.algorithm.critic import value_terms
 from trainer.config import AlgorithmConfig, EngineConfig, OptimConfig
-from trainer.critic import Critic, value_terms
-from trainer.engines import DivergedError
 from trainer.engines.passes import autocast, num_tokens
-from trainer.logprob import collate
+from trainer.errors import DivergedError
+from trainer.policy.logprob import collate
+from trainer.policy.packing import pack
+from trainer.policy.value_model import Critic
 from trainer.rollout import Rollout
 
 

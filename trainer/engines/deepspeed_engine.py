@@ -1,8 +1,8 @@
 """The engine for models that one device cannot train: DeepSpeed, ZeRO 0 to 3, over one or more ranks.
 
-Rank 0 is the trial's own process and the one that the loop sees; the others follow (`trainer.ranks`). A mini-batch is
-dealt out over the ranks and its denominators stay its own, so losses and updates are those of the torch engine, but for
-the rounding of another order of summation.
+Rank 0 is the trial's own process and the one that the loop sees; the others follow (`trainer.ranks.controller`). A
+mini-batch is dealt out over the ranks and its denominators stay its own, so losses and updates are those of the torch
+engine, but for the rounding of another order of summation.
 
 A state is whole, of float32 weights and moments in the form of the torch engine's, whatever the ranks and the stage: a
 run goes on with others, or with the torch engine. It is gathered parameter by parameter into rank 0's memory, 12 bytes
@@ -23,12 +23,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trainer.batch import MiniBatch
+from trainer.algorithm.batch import MiniBatch
 from trainer.config import AlgorithmConfig, RunConfig
-from trainer.engines import Scores
 from trainer.engines.deepspeed_shard import Shard
-from trainer.ranks import Controller
-from trainer.rollout import Rollout
+from trainer.ranks.controller import Controller
+from trainer.rollout import Rollout, Scores
 
 _TOLD = ("logprobs", "entropies", "ref_logprobs")  # of Scores: values are a critic's, which the torch engine alone has
 

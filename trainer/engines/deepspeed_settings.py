@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainer.choices import Offload
 from trainer.config import EngineConfig, OptimConfig
+from trainer.config.choices import Offload
 
 # Weights of at most this many values stay whole on every rank under ZeRO-3: norms and biases, but no matrix.
 PERSISTENT_VALUES = 10_000

@@ -19,18 +19,18 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trainer.attention import compute_dtype
-from trainer.batch import MiniBatch
-from trainer.choices import Dtype, Offload
-from trainer.config import AlgorithmConfig, ConfigError, RunConfig
+from trainer.algorithm.batch import MiniBatch
+from trainer.config import AlgorithmConfig, RunConfig
+from trainer.config.choices import Dtype, Offload
 from trainer.device import on_gpu
-from trainer.engines import DivergedError, Scores
 from trainer.engines.compiled_ops import load_ops
 from trainer.engines.deepspeed_settings import clips_itself, deepspeed_settings
 from trainer.engines.passes import Passes, actor_metrics
-from trainer.logprob import logprobs_and_entropies
-from trainer.rollout import Rollout
-from trainer.world import World
+from trainer.errors import ConfigError, DivergedError
+from trainer.policy.attention import compute_dtype
+from trainer.policy.logprob import logprobs_and_entropies
+from trainer.ranks.world import World
+from trainer.rollout import Rollout, Scores
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 

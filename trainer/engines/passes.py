@@ -9,14 +9,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trainer import keys
-from trainer.attention import compute_dtype, takes_packed
-from trainer.batch import MicroBatch, MiniBatch, Sample, deal, pack_pairs
-from trainer.choices import Objective
+from trainer.algorithm.batch import MiniBatch, Sample
+from trainer.algorithm.loss import importance_weights, preference_terms, token_terms, token_weights
 from trainer.config import AlgorithmConfig, EngineConfig
-from trainer.engines import Scores
-from trainer.logprob import collate, logprobs_and_entropies
-from trainer.loss import importance_weights, preference_terms, token_terms, token_weights
-from trainer.rollout import Rollout
+from trainer.config.choices import Objective
+from trainer.policy.attention import compute_dtype, takes_packed
+from trainer.policy.logprob import collate, logprobs_and_entropies
+from trainer.policy.packing import MicroBatch, deal, pack_pairs
+from trainer.rollout import Rollout, Scores
 
 
 def autocast(config: EngineConfig, device: torch.device) -> torch.autocast:
@@ -27,7 +27,7 @@ def autocast(config: EngineConfig, device: torch.device) -> torch.autocast:
 class Passes:
     """Scores and differentiates on `device`, in micro-batches of at most `config.micro_batch_tokens` tokens.
 
-    Whether these are padded rows or packed end to end is the attention's choice (`trainer.attention`).
+    Whether these are padded rows or packed end to end is the attention's choice (`trainer.policy.attention`).
 
     Of `ranks` processes that are given the same samples, this is number `rank`: it takes its own share of them.
     `forward` is what runs a model: an engine that wraps its policy puts itself in between.

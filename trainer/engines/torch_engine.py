@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trainer.batch import MiniBatch
+from trainer.algorithm.batch import MiniBatch
 from trainer.config import AlgorithmConfig, EngineConfig, OptimConfig
-from trainer.critic import Critic
-from trainer.engines import DivergedError, Scores
 from trainer.engines.critic_updates import CriticUpdates
 from trainer.engines.passes import Passes, actor_metrics
-from trainer.rollout import Rollout
+from trainer.errors import DivergedError
+from trainer.policy.value_model import Critic
+from trainer.rollout import Rollout, Scores
 
 
 class TorchEngine:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from torch import Tensor
 
 from trainer.generators import Generator
-from trainer.ranks import Controller
+from trainer.ranks.controller import Controller
+from trainer.ranks.world import World
 from trainer.rollout import Problem, Rollout
-from trainer.world import World
 
 
 class Sampler:

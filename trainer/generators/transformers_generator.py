@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from trainer.attention import attending_to_padding
-from trainer.batch import pack
 from trainer.config import RolloutConfig
-from trainer.prompts import encode_prompt
+from trainer.policy.attention import attending_to_padding
+from trainer.policy.packing import pack
+from trainer.policy.prompts import encode_prompt
 from trainer.rollout import Problem, Rollout
 from trainer.seeds import derive
 

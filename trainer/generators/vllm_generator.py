@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
 
-from trainer.config import ConfigError, RolloutConfig
+from trainer.config import RolloutConfig
+from trainer.errors import ConfigError
 from trainer.generators.own_process import OwnProcess
-from trainer.prompts import encode_prompt
+from trainer.policy.prompts import encode_prompt
 from trainer.rollout import Problem, Rollout
 from trainer.seeds import derive
 

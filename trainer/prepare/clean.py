@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from trainer.prepare.layout import PreparedProblem
+from trainer.answers.pool import CheckerPool
 from trainer.rollout import Verdict
-from trainer.verify_pool import CheckerPool
+from trainer.tasks.prepared import PreparedProblem
 
 PLAIN_NUMBER = re.compile(r"-?\d+(\.\d+)?")  # needs no parser to be known as parsable
 BATCH = 1024  # problems whose answers are checked at once

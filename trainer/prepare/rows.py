@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.boxed import last_boxed
-from trainer.config import ConfigError
-from trainer.prepare.layout import PreparedProblem
+from trainer.answers.boxed import last_boxed
+from trainer.errors import ConfigError
 from trainer.prepare.sets import DataSet
+from trainer.tasks.prepared import PreparedProblem
 
 _DOLLARS = re.compile(r"^\$+([^$]*)\$+$")
 

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainer.config import ConfigError
-from trainer.hub import is_hub_name, why_not_on_hub
+from trainer.config.hub import is_hub_name, why_not_on_hub
+from trainer.errors import ConfigError
 from trainer.prepare.sets import DataSet
 
 SUFFIXES = (".parquet", ".jsonl", ".json")

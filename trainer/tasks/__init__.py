@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
-from trainer.compose import nearest
-from trainer.config import ConfigError, MissingError, TaskConfig
+from trainer.config import TaskConfig
+from trainer.errors import ConfigError, MissingError, nearest
 from trainer.rollout import Problem, Verdict
 
 ENTRY_POINTS = "minrl.tasks"

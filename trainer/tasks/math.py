@@ -14,12 +14,12 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trainer.boxed import last_boxed
-from trainer.config import ConfigError
-from trainer.prepare.layout import check_prepared, read_prepared
+from trainer.answers.boxed import last_boxed
+from trainer.answers.pool import CheckerPool, require_math_verify
+from trainer.errors import ConfigError
 from trainer.rollout import Problem, Verdict
 from trainer.seeds import derive
-from trainer.verify_pool import CheckerPool, require_math_verify
+from trainer.tasks.prepared import check_prepared, read_prepared
 
 INSTRUCTION = "\nLet's think step by step and output the final answer within \\boxed{}."  # the paper's
 

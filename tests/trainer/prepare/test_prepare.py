@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trainer.config import ConfigError
-from trainer.model import character_tokenizer
+from trainer.errors import ConfigError
+from trainer.policy.model import character_tokenizer
 from trainer.prepare.clean import normalized
-from trainer.prepare.layout import COLUMNS, MANIFEST, PROBLEMS, read_prepared
 from trainer.prepare.prepare import Request, prepare
+from trainer.tasks.prepared import COLUMNS, MANIFEST, PROBLEMS, read_prepared
 
 pytest.importorskip("math_verify", reason="needs Math-Verify, from the math extra")
 

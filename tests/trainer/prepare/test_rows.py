@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from trainer.config import ConfigError
-from trainer.prepare.layout import PreparedProblem
+from trainer.errors import ConfigError
 from trainer.prepare.rows import answer_text, choose_columns, problem_of
 from trainer.prepare.sets import DATA_SETS
+from trainer.tasks.prepared import PreparedProblem
 
 ROWS: dict[str, tuple[dict[str, Any], tuple[str, str, str, str, str]]] = {
     "numina_math": (

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trainer.config import ConfigError
+from trainer.errors import ConfigError
 from trainer.prepare.sets import DATA_SETS
 from trainer.prepare.sources import open_source
 

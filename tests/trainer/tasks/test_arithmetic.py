@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from trainer.compose import compose
+from trainer.config.compose import compose
 from trainer.rollout import Problem, Verdict
 from trainer.tasks.arithmetic import ArithmeticTask, response_of
 

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from trainer import keys
-from trainer.choices import Architecture
-from trainer.compose import compose
-from trainer.config import ConfigError, ModelConfig, TaskConfig
-from trainer.identity import trial_id
-from trainer.model import build_model, character_tokenizer
-from trainer.prepare.layout import PreparedProblem, write_prepared
-from trainer.record import TrialRecord
+from trainer.config import ModelConfig, TaskConfig
+from trainer.config.choices import Architecture
+from trainer.config.compose import compose
+from trainer.errors import ConfigError
+from trainer.policy.model import build_model, character_tokenizer
+from trainer.record.directory import TrialRecord
+from trainer.record.identity import trial_id
 from trainer.rollout import Problem, Verdict
 from trainer.tasks import BatchVerifier, load_task
 from trainer.tasks.math import INSTRUCTION, MathTask
+from trainer.tasks.prepared import PreparedProblem, write_prepared
 
 pytest.importorskip("math_verify", reason="needs Math-Verify, from the math extra")
 

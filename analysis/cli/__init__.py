@@ -1,0 +1,4 @@
+"""The commands on results.
+
+May import: everything in `analysis`, `trainer.errors`, `trainer.files`.
+"""

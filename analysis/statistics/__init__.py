@@ -1,0 +1,4 @@
+"""Tests, intervals and estimators on plain arrays.
+
+May import: nothing.
+"""

@@ -1,0 +1,106 @@
+"""Reads any MLflow store through its client: other databases than SQLite, and SQLite of an unknown revision."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis.stores import StoredRun, ended_stamp
+from analysis.stores.points import Points, Row, matches, points_by_run
+from trainer import keys
+from trainer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+log = logging.getLogger(__name__)
+
+# Read when MLflow's client asks.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
+class ClientStore:
+    """The project's experiment in the store at `uri`. Methods raise MlflowException where the store does not answer."""
+
+    def __init__(self, uri: str) -> None:
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        self.identity = uri
+        try:
+            self._client: MlflowClient = MlflowClient(uri)
+        except MlflowException as error:
+            raise ConfigError(f"{uri!r} is not a store that MLflow knows: {str(error).splitlines()[0]}") from error
+
+    def sweeps(self) -> list[str]:
+        """The names of all sweeps, sorted."""
+        return sorted({run.data.tags[keys.TAG_SWEEP] for run in self._search("") if keys.TAG_SWEEP in run.data.tags})
+
+    def runs(self, sweep: str, kind: str) -> list[StoredRun]:
+        """The sweep's runs of a kind ("trial" or "sweep"), newest first."""
+        quoted = sweep.replace("'", "")
+        found = self._search(f"tags.`{keys.TAG_KIND}` = '{kind}' and tags.`{keys.TAG_SWEEP}` = '{quoted}'")
+        return [_stored(run) for run in found]
+
+    def histories(self, runs: Sequence[StoredRun], patterns: Sequence[str]) -> Iterator[Points]:
+        """The points of every run, one after another."""
+        for run in runs:
+            rows = [row for key in run.keys if matches(key, patterns) for row in self._history(run.run_id, key)]
+            yield from points_by_run([run.run_id], rows)
+
+    def artifact(self, run: StoredRun, name: str) -> dict[str, Any] | None:
+        """A JSON artifact of a run; None, and a warning, where it cannot be had."""
+        return _download(self._client, run.run_id, name)
+
+    def _search(self, condition: str) -> list[Run]:
+        experiment = self._client.get_experiment_by_name(keys.EXPERIMENT)
+        if experiment is None:
+            return []
+        found: list[Run] = []
+        token = None
+        while True:
+            page = self._client.search_runs([experiment.experiment_id], condition, max_results=1000, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def _history(self, run_id: str, key: str) -> Iterator[Row]:
+        for point in self._client.get_metric_history(run_id, key):
+            yield run_id, key, point.step, point.value, point.timestamp
+
+
+def download_json(uri: str, run_id: str, name: str) -> dict[str, Any] | None:
+    """A JSON artifact of a run of the store at `uri`, wherever it is kept; None, and a warning, where it is not."""
+    from mlflow import MlflowClient
+
+    return _download(MlflowClient(uri), run_id, name)
+
+
+def _download(client: MlflowClient, run_id: str, name: str) -> dict[str, Any] | None:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            content = json.loads(Path(client.download_artifacts(run_id, name, folder)).read_text())
+    except Exception as error:  # every kind of artifact store raises errors of its own
+        log.warning("%s of run %s cannot be read: %s", name, run_id, str(error).partition("\n")[0])
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _stored(run: Run) -> StoredRun:
+    return StoredRun(
+        run.info.run_id,
+        run.data.tags,
+        run.data.params,
+        run.info.start_time,
+        run.info.artifact_uri or "",
+        sorted(run.data.metrics),
+        ended_stamp(run.info.status, run.info.end_time, run.data.metrics),
+    )

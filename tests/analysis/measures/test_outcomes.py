@@ -1,0 +1,43 @@
+"""One number a run: late means, last evaluations, and what the base could do."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from analysis.measures.outcomes import base_values, final_by_run, held_out_keys, late_by_run
+from analysis.runs.load import load
+from trainer import keys
+
+if TYPE_CHECKING:
+    from tests.analysis.conftest import Store
+
+HELD_OUT = keys.val("all", keys.average_at(4))
+
+
+def test_a_diverged_run_carries_its_last_evaluation_forward_and_an_unfinished_one_does_not(shared_store: Store) -> None:
+    shared_store.trial("ends", "grpo", 0, {HELD_OUT: {0: 0.1, 4: 0.2, 8: 0.3}})
+    shared_store.trial("ends", "grpo", 1, {HELD_OUT: {0: 0.1, 4: 0.4}}, **{keys.TAG_STATE: "diverged"})
+    shared_store.trial("ends", "grpo", 2, {HELD_OUT: {0: 0.1, 4: 0.5}}, **{keys.TAG_STATE: "running"})
+    runs = load(shared_store.uri, "ends")
+    final = final_by_run(runs, HELD_OUT).tolist()
+    assert final[:2] == [0.3, 0.4]
+    assert math.isnan(final[2])
+    assert base_values(runs, HELD_OUT).to_dict() == {(0, 0): 0.1, (0, 1): 0.1, (0, 2): 0.1}
+    assert late_by_run(runs, HELD_OUT).tolist()[0] == 0.3
+    assert math.isnan(late_by_run(runs, HELD_OUT).tolist()[1])
+
+
+def test_a_run_that_a_stop_rule_ended_has_a_final_value(shared_store: Store) -> None:
+    shared_store.trial("stops", "grpo", 0, {HELD_OUT: {0: 0.1, 8: 0.3}})
+    shared_store.trial("stops", "grpo", 1, {HELD_OUT: {0: 0.1, 4: 0.5}}, **{keys.TAG_STATE: "done"})
+    assert final_by_run(load(shared_store.uri, "stops"), HELD_OUT).tolist() == [0.3, 0.5]
+
+
+def test_a_held_out_set_is_read_at_its_largest_k_and_all_comes_first(shared_store: Store) -> None:
+    history = {keys.val(name, keys.average_at(k)): {0: 0.5} for name in ("hard", "all") for k in (4, 16)}
+    shared_store.trial("sets", "grpo", 0, history)
+    assert held_out_keys(load(shared_store.uri, "sets")) == {
+        "all": ("val/all/average_at_16", 16),
+        "hard": ("val/hard/average_at_16", 16),
+    }

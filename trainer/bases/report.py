@@ -1,0 +1,45 @@
+"""What a toy base can do: accuracy by difficulty, and how many groups tell a right answer from a wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from trainer.config import RunConfig
+from trainer.generators.transformers_generator import TransformersGenerator
+from trainer.rollout import Group
+from trainer.seeds import derive
+from trainer.tasks import Task
+from trainer.tasks.accuracy import accuracy
+from trainer.tasks.verify import verify
+
+REPORT_N = 4  # the group size of the report
+
+
+def base_report(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, config: RunConfig
+) -> dict[str, object]:
+    """What report.json holds: the number of parameters, and a summary of "all" problems and of each difficulty."""
+    problems = task.heldout()
+    generator = TransformersGenerator(model, tokenizer, config.rollout)
+    sampled = generator.sample(problems, REPORT_N, derive(config.model.base_seed, "report"))
+    groups = verify(task, sampled)
+    by_level: dict[str, list[Group]] = {}
+    for group in groups:
+        by_level.setdefault(group.problem.difficulty, []).append(group)
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "all": _summary(groups),
+        **{level: _summary(members) for level, members in sorted(by_level.items())},
+    }
+
+
+def _summary(groups: Sequence[Group]) -> dict[str, float]:
+    return {
+        "problems": len(groups),
+        **accuracy(groups, REPORT_N),
+        "all_wrong_frac": sum(group.all_wrong for group in groups) / len(groups),
+        "mixed_frac": sum(group.mixed for group in groups) / len(groups),
+        "all_correct_frac": sum(group.all_correct for group in groups) / len(groups),
+    }

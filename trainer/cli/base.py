@@ -1,0 +1,38 @@
+"""The command `minrl base`. Heavy imports wait until it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trainer.cli.options import Overrides, RunsDir
+
+
+def base_command(overrides: Overrides = None, runs_dir: RunsDir = Path("runs")) -> None:
+    """Trains the toy base model if it is not there yet, and shows what it can do.
+
+    [bold]minrl base[/]                      the base that runs start from
+    [bold]minrl base model.base_seed=1[/]    another one, from other data and weights
+    [bold]minrl base model=tiny_llama[/]     the Llama-architecture twin
+
+    The report tells accuracy by difficulty over 4 samples a problem, and which
+    share of these groups is all wrong, mixed, or all correct: only mixed groups
+    tell a right answer from a wrong one. Runs train the base that they need
+    themselves; it is kept under the hash of its settings.
+    """
+    from trainer.config.compose import compose
+    from trainer.errors import ConfigError
+
+    config = compose(overrides or [])
+    if config.model.path is not None:
+        raise ConfigError(f"model.path={config.model.path} names a finished model: leave it out to train a toy base")
+    from rich.console import Console
+
+    from trainer.bases.ensure import ensure_base
+    from trainer.cli.progress import shown_base_training
+    from trainer.cli.reports import base_table
+    from trainer.files import read_json
+
+    with shown_base_training(Console()) as on_step:
+        folder = ensure_base(config, runs_dir / ".bases", on_step)
+    Console().print(base_table(read_json(folder / "report.json")))
+    print(folder)

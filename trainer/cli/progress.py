@@ -1,0 +1,108 @@
+"""How one run tells where it stands: a line a step in a log, one line that is rewritten on a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from trainer import keys
+from trainer.record.directory import Status
+
+SHOWN = (  # heading, metric, format
+    ("reward", keys.REWARD_MEAN, "+.3f"),
+    ("accuracy", keys.REWARD_ACCURACY, ".3f"),
+    ("entropy", keys.ROLLOUT_ENTROPY, ".3f"),
+    ("KL", keys.ROLLOUT_KL_K3, ".4f"),
+    ("tokens/s", keys.PERF_TOKENS_PER_S, ",.0f"),
+)
+
+
+BASE_LINE_EVERY = 100  # steps of a base model's training, in a log
+
+
+class Show(Protocol):
+    """Called with the run's status after each step."""
+
+    def __call__(self, status: Status) -> None: ...
+
+
+@contextmanager
+def shown_progress(console: Console) -> Iterator[Show]:
+    """What to call after each step, for as long as the block lasts."""
+    clock = RemainingTime()
+    if not console.is_terminal:
+        yield lambda status: print(step_line(status, clock.seconds_left(status)), flush=True)
+        return
+    columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("starting", total=None)
+
+        def show(status: Status) -> None:
+            line = step_line(status, clock.seconds_left(status))
+            progress.update(bar, total=status.steps, completed=status.step, description=line)
+
+        yield show
+
+
+@contextmanager
+def shown_base_training(console: Console) -> Iterator[Callable[[int, int, float], None]]:
+    """What to call after each step of a base model's training: nothing is shown where there is nothing to train."""
+    if not console.is_terminal:
+
+        def tell(step: int, steps: int, loss: float) -> None:
+            if step % BASE_LINE_EVERY == 0 or step == steps:
+                print(f"training the base model: step {step}/{steps}  loss {loss:.3f}", flush=True)
+
+        yield tell
+        return
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("training the base model", total=None, visible=False)
+
+        def show(step: int, steps: int, loss: float) -> None:
+            text = f"training the base model, loss {loss:.3f}"
+            progress.update(bar, total=steps, completed=step, description=text, visible=True)
+
+        yield show
+
+
+def step_line(status: Status, seconds_left: float | None) -> str:
+    """``step 12/80  reward +0.016  accuracy 0.508  entropy 0.412  KL 0.0031  tokens/s 9,100  1:10 left``.
+
+    A metric that the step does not have is shown as a dash.
+    """
+    values = "  ".join(f"{heading} {_value(status.metrics, key, form)}" for heading, key, form in SHOWN)
+    left = "" if seconds_left is None else f"  {duration(seconds_left)} left"
+    return f"step {status.step}/{status.steps}  {values}{left}"
+
+
+def duration(seconds: float) -> str:
+    """``0:07``, ``12:30``, ``3:05:00``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class RemainingTime:
+    """Extrapolates from the steps that this process has taken itself: a resumed run's earlier steps say nothing."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def seconds_left(self, status: Status) -> float | None:
+        """None until a second step has been seen."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (status.step, now)
+        first_step, first_time = self._first
+        if status.step <= first_step:
+            return None
+        return (now - first_time) / (status.step - first_step) * (status.steps - status.step)
+
+
+def _value(metrics: Mapping[str, float], key: str, form: str) -> str:
+    return format(metrics[key], form) if key in metrics else "-"

@@ -1,0 +1,41 @@
+"""What a run is told: the schema, the presets, the checks across fields and of this machine. No torch.
+
+May import: words.
+"""
+
+from trainer.config.schema import (
+    SCHEMA_VERSION,
+    AlgorithmConfig,
+    BaseRecipe,
+    EngineConfig,
+    EvaluationConfig,
+    ModelConfig,
+    OptimConfig,
+    ResourcesConfig,
+    RolloutConfig,
+    RunConfig,
+    TaskConfig,
+    TrainerConfig,
+    defaults,
+    every_rank_samples,
+)
+from trainer.errors import ConfigError, MissingError
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "AlgorithmConfig",
+    "BaseRecipe",
+    "ConfigError",
+    "EngineConfig",
+    "EvaluationConfig",
+    "MissingError",
+    "ModelConfig",
+    "OptimConfig",
+    "ResourcesConfig",
+    "RolloutConfig",
+    "RunConfig",
+    "TaskConfig",
+    "TrainerConfig",
+    "defaults",
+    "every_rank_samples",
+]

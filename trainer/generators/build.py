@@ -1,0 +1,37 @@
+"""From a configuration to the generator that it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from trainer.config import RunConfig
+from trainer.config.choices import GeneratorBackend
+from trainer.config.machine import check_installed
+from trainer.generators import Generator
+from trainer.generators.transformers_generator import TransformersGenerator
+from trainer.policy.attention import compute_dtype
+from trainer.policy.model import load_policy, load_tokenizer
+
+
+def build_generator(
+    config: RunConfig, base: Path | str, policy: PreTrainedModel | None, device: torch.device
+) -> Generator:
+    """The generator of `rollout.backend` on `device`: on `policy` itself, or on a copy of its own loaded from `base`.
+
+    vLLM always has its own; the other one where there is no policy to share: an engine may hold its weights in shards.
+    """
+    tokenizer = load_tokenizer(base)
+    match config.rollout.backend:
+        case GeneratorBackend.transformers:
+            shared = policy is not None
+            sampled = policy or load_policy(base, compute_dtype(config.engine, device))
+            return TransformersGenerator(sampled.to(device=device), tokenizer, config.rollout, shared)
+        case GeneratorBackend.vllm:
+            check_installed(config)
+            # Imported here: most runs do without, and many machines have no vLLM.
+            from trainer.generators.vllm_generator import VllmGenerator
+
+            return VllmGenerator(base, tokenizer, config.rollout, compute_dtype(config.engine, device), device)

@@ -1,0 +1,75 @@
+"""From a configuration to the parts of a run: engine, generator, task and the order of its problems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from trainer.config import RunConfig, every_rank_samples
+from trainer.config.choices import Baseline, EngineBackend, GeneratorBackend
+from trainer.config.machine import check_installed
+from trainer.device import pick_device
+from trainer.engines.torch_engine import TorchEngine
+from trainer.errors import ConfigError
+from trainer.generators.build import build_generator
+from trainer.parts import Parts
+from trainer.policy.model import load_pair, load_policy
+from trainer.policy.recompute import enable_recompute
+from trainer.policy.value_model import Critic
+from trainer.ranks.controller import Controller
+from trainer.ranks.launch import Launcher, Seat
+from trainer.tasks import Task, load_task
+from trainer.tasks.order import ProblemOrder
+
+
+def build_parts(config: RunConfig, base: Path, launcher: Launcher) -> Parts:
+    """The parts of a run that starts from the model in the folder `base`; `launcher` starts further ranks."""
+    torch.set_num_threads(config.engine.threads)
+    device = pick_device(config)
+    task = load_task(config.task)
+    try:
+        order = ProblemOrder(task.train(), config.rollout.prompts_per_step, config.seed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if not task.heldout():
+        raise ConfigError(f"task {config.task.name} has no held-out problems: evaluation needs at least one")
+    if config.engine.backend is EngineBackend.deepspeed:
+        return _with_deepspeed(config, base, launcher, task, order, device)
+    if config.rollout.backend is GeneratorBackend.vllm:  # first: it measures what is free of the device's memory
+        generator = build_generator(config, base, None, device)
+        try:
+            return Parts(config, task, order, generator, _torch_engine(config, base, device))
+        except BaseException:
+            generator.close()
+            raise
+    engine = _torch_engine(config, base, device)
+    return Parts(config, task, order, build_generator(config, base, engine.policy, device), engine)
+
+
+def _torch_engine(config: RunConfig, base: Path, device: torch.device) -> TorchEngine:
+    policy, reference = load_pair(base, torch.float32, config.engine, device)
+    critic = None
+    if config.algorithm.baseline is Baseline.critic:
+        values = load_policy(base, torch.float32)
+        if config.engine.gradient_checkpointing:
+            enable_recompute(values)
+        critic = Critic(values)
+    limit = config.rollout.max_response_length
+    return TorchEngine(policy, reference, config.engine, config.optim, limit, device, critic)
+
+
+def _with_deepspeed(
+    config: RunConfig, base: Path, launcher: Launcher, task: Task, order: ProblemOrder, device: torch.device
+) -> Parts:
+    check_installed(config)
+    # Imported here: most runs do without, and its import takes seconds.
+    from trainer.engines.deepspeed_engine import DeepSpeedEngine
+    from trainer.generators.ranked import RankedGenerator
+    from trainer.parts.member import build_member
+
+    alone = None if every_rank_samples(config) else build_generator(config, base, None, device)
+    seat = Seat(config, base, 0, config.engine.ranks)
+    controller = Controller(seat, launcher, lambda world: build_member(seat, world))
+    generator = alone or RankedGenerator(controller, controller.served.sampler)
+    return Parts(config, task, order, generator, DeepSpeedEngine(config, controller))

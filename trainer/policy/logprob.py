@@ -1,0 +1,139 @@
+"""Exact log-probabilities and entropies of sampled responses, in chunks, shared by all engines.
+
+The head turns hidden states into logits over V entries; a float32 tensor of [B, L, V] would be the largest of a run by
+far. Here only response positions reach the head, at most `chunk_tokens` of them at once, and a chunk's logits are
+computed again in the backward pass instead of being kept. So at most chunk_tokens * V logits exist, in about three
+tensors of float32, and the head's gradient is one more tensor of its size: `benchmarks/memory.py` measures it.
+
+Liger-Kernel has the same as one function (LigerFusedLinearScaledCrossEntropyFunction, from 0.8.2 on: a kernel on
+Hopper, chunks of 512 tokens elsewhere). It takes the head's weight as a tensor of the states' own type, and so passes
+by the hooks that gather a sharded head (ZeRO-3), by autocast, a bias and adapters; calling the head keeps all of them.
+On a CPU, at a vocabulary of 151,936, chunks of 256 tokens peak at 0.6 GiB where it needs 1.9. torch's
+linear_cross_entropy and cut-cross-entropy give no entropy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from trainer.policy.recompute import recomputed
+from trainer.rollout import Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Where sequences laid end to end begin and end, for attention that keeps them apart.
+
+    position_ids: [1, N], from 0 in each sequence. boundaries: int32 [B + 1], 0 and the ends. longest: in tokens.
+    Sequences of 2 and 3 tokens have position_ids [[0, 1, 0, 1, 2]] and boundaries [0, 2, 5].
+    """
+
+    position_ids: Tensor
+    boundaries: Tensor
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Responses with their prompts, either padded on the right, so that causal attention alone hides the padding, or
+    packed end to end.
+
+    input_ids: [B, L] prompt, response, padding; or [1, N] if packed. mask: bool [B, T], true on response tokens, where
+    T is the longest response. targets: [R] the response tokens, row by row. positions: [R] index into the flattened
+    hidden states of the position that predicts each of them.
+    """
+
+    input_ids: Tensor
+    mask: Tensor
+    targets: Tensor
+    positions: Tensor
+    packing: Packing | None = None
+
+
+def collate(rollouts: Sequence[Rollout], device: torch.device, packed: bool = False) -> TokenBatch:
+    """Padding uses token 0: what it holds is never read."""
+    sequences = [torch.tensor(r.prompt_ids + r.response_ids) for r in rollouts]
+    lengths = [len(sequence) for sequence in sequences]
+    ends = torch.tensor([0, *lengths]).cumsum(0)
+    starts = ends[:-1] if packed else torch.arange(len(rollouts)) * max(lengths)
+    responses = [len(r.response_ids) for r in rollouts]
+    first = starts + torch.tensor([len(r.prompt_ids) - 1 for r in rollouts])
+    positions = torch.cat([torch.arange(n) + at for n, at in zip(responses, first.tolist(), strict=True)])
+    targets = torch.tensor([token for r in rollouts for token in r.response_ids])
+    mask = torch.arange(max(responses)) < torch.tensor(responses)[:, None]
+    packing = None
+    if packed:
+        input_ids = torch.cat(sequences)[None]
+        position_ids = torch.cat([torch.arange(length) for length in lengths])[None]
+        packing = Packing(position_ids.to(device), ends.to(device, torch.int32), max(lengths))
+    else:
+        input_ids = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
+    return TokenBatch(input_ids.to(device), mask.to(device), targets.to(device), positions.to(device), packing)
+
+
+def logprobs_and_entropies(
+    model: PreTrainedModel,
+    batch: TokenBatch,
+    chunk_tokens: int,
+    entropy_grad: bool = False,
+    agree: Callable[[int], int] = lambda chunks: chunks,
+) -> tuple[Tensor, Tensor]:
+    """Log-probability of each response token and entropy of the distribution that it was drawn from, in nats.
+
+    Both float32 of shape [B, T], zero outside `batch.mask`. Gradients flow through the log-probabilities when grad mode
+    is on, through the entropies only with `entropy_grad`.
+
+    `agree` turns the number of chunks into one that is at least as large: where ranks share out the head, each call of
+    it is a collective, and a rank with fewer of them would leave the others waiting.
+    """
+    hidden = response_states(model, batch)
+    head = model.get_output_embeddings()
+    needed = -(-len(hidden) // chunk_tokens)
+    chunks = agree(needed)
+    cut = chunk_tokens if chunks == needed else [len(part) for part in batch.targets.tensor_split(chunks)]
+    recompute = torch.is_grad_enabled() and chunks > 1
+    parts = [
+        checkpoint(_head_chunk, head, h, t, entropy_grad, use_reentrant=False)
+        if recompute
+        else _head_chunk(head, h, t, entropy_grad)
+        for h, t in zip(hidden.split(cut), batch.targets.split(cut), strict=True)
+    ]
+    return to_rows([p[0] for p in parts], batch.mask), to_rows([p[1] for p in parts], batch.mask)
+
+
+def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
+    """[R, hidden size]: for each response token the last layer's state at the position before it."""
+    packing = batch.packing
+    arguments = (
+        {}
+        if packing is None
+        else {
+            "position_ids": packing.position_ids,
+            "cu_seq_lens_q": packing.boundaries,
+            "cu_seq_lens_k": packing.boundaries,
+            "max_length_q": packing.longest,
+            "max_length_k": packing.longest,
+        }
+    )
+    with recomputed(model):
+        hidden: Tensor = model.base_model(input_ids=batch.input_ids, use_cache=False, **arguments).last_hidden_state
+    return hidden.flatten(0, 1)[batch.positions]
+
+
+def to_rows(parts: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """One value a response token, in chunks, as float32 [B, T]; zero outside the mask."""
+    rows = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
+    return rows.masked_scatter(mask, torch.cat(list(parts)).float())
+
+
+def _head_chunk(head: torch.nn.Module, hidden: Tensor, targets: Tensor, entropy_grad: bool) -> tuple[Tensor, Tensor]:
+    log_probs = torch.log_softmax(head(hidden).float(), dim=-1)
+    with torch.set_grad_enabled(entropy_grad and torch.is_grad_enabled()):
+        entropy = -(log_probs.exp() * log_probs).sum(-1)
+    return log_probs.gather(-1, targets[:, None]).squeeze(-1), entropy
