@@ -21,7 +21,7 @@ from rich.table import Table
 
 from trainer.config import RunConfig
 from trainer.config.compose import compose
-from trainer.device import pick_device
+from trainer.config.device import pick_device
 from trainer.generators import Generator
 from trainer.generators.build import build_generator
 from trainer.policy.model import build_model, character_tokenizer, load_policy

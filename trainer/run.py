@@ -24,7 +24,7 @@ from trainer.algorithm.advantage import assign
 from trainer.bases.ensure import ensure_base
 from trainer.canary import check_sync
 from trainer.config import RunConfig
-from trainer.device import on_gpu
+from trainer.config.device import on_gpu
 from trainer.errors import ConfigError, DivergedError
 from trainer.evaluate import Evaluation, evaluate
 from trainer.files import write_json

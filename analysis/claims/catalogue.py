@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from analysis.measures.endpoints import ENDPOINTS, Endpoint
+from analysis.measures.endpoints import ENDPOINTS, Endpoint, endpoint_of
 from analysis.measures.pair_endpoints import PAIR_ENDPOINTS, PairEndpoint
 from trainer.errors import ConfigError
 
@@ -54,7 +54,7 @@ class Comparison:
 
     @property
     def measured(self) -> Endpoint | PairEndpoint:
-        return PAIR_ENDPOINTS[self.endpoint] if self.endpoint in PAIR_ENDPOINTS else ENDPOINTS[self.endpoint]
+        return PAIR_ENDPOINTS[self.endpoint] if self.endpoint in PAIR_ENDPOINTS else endpoint_of(self.endpoint)
 
     @property
     def roles(self) -> tuple[str, ...]:

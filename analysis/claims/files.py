@@ -23,6 +23,30 @@ def frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     return pd.DataFrame([row for verdict in verdicts for row in _records(verdict)])
 
 
+def verdict_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """One row a claim with the test that decides; the columns are those that `Study.verdicts` names."""
+    return pd.DataFrame([_deciding(verdict) for verdict in verdicts]).astype({"seeds_needed": "Int64"})
+
+
+def _deciding(verdict: Verdict) -> dict[str, Any]:
+    deciding = verdict.deciding
+    return {
+        "claim": verdict.claim.id,
+        "statement": verdict.claim.statement,
+        "verdict": str(verdict.status),
+        "sentence": sentence(verdict),
+        "comparison": deciding.comparison.words,
+        "effect": deciding.effect,
+        "low": deciding.low,
+        "high": deciding.high,
+        "unit": deciding.comparison.measured.unit,
+        "n": deciding.n,
+        "p_holm": verdict.p_holm,
+        "p_opposite_holm": verdict.p_opposite_holm,
+        "seeds_needed": verdict.seeds_needed,
+    }
+
+
 def _records(verdict: Verdict) -> list[dict[str, Any]]:
     claim = verdict.claim
     shared = {

@@ -57,7 +57,7 @@ def judge(sources: Sequence[Runs], catalogue: Catalogue | None = None, accept: b
 def _judge(pairing: Pairing, catalogue: Catalogue) -> list[Verdict]:
     found: dict[int, Verdict] = {}
     for claims in catalogue.by_question.values():
-        pairs = {claim.id: [pairing.differences(test, claim) for test in claim.tests] for claim in claims}
+        pairs = {claim.id: [pairing.differences(test, claim.may_differ) for test in claim.tests] for claim in claims}
         tested = [claim for claim in claims if all(len(each.values) for each in pairs[claim.id])]
         decision = decide(
             [[(test, each.values) for test, each in zip(c.tests, pairs[c.id], strict=True)] for c in tested],
@@ -74,7 +74,7 @@ def _verdict(
 ) -> Verdict:
     status = Status.not_tested if row is None else decision.status(row)
     findings = tuple(_finding(test, each) for test, each in zip(claim.tests, pairs, strict=True))
-    beside = tuple(_finding(test, pairing.differences(test, claim)) for test in claim.beside)
+    beside = tuple(_finding(test, pairing.differences(test, claim.may_differ)) for test in claim.beside)
     needed, to = (None, "support") if row is None else _needed(findings, decision, row)
 
     def p_of(values: Array) -> float:

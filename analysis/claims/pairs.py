@@ -71,10 +71,13 @@ class Pairing:
         self._cells: dict[tuple[object, ...], pd.DataFrame] = {}
         self._measured: dict[str, pd.Series[float]] = {}
 
-    def differences(self, comparison: Comparison, claim: Claim) -> Differences:
-        """`of` minus `against` over the units that have both. Raises `ConfigError` where runs are not comparable."""
+    def differences(self, comparison: Comparison, may_differ: Collection[str]) -> Differences:
+        """`of` minus `against` over the units that have both.
+
+        Raises `ConfigError` where the two differ in a key of the configuration that is not among `may_differ`.
+        """
         of, against = ([self.catalogue.roles[role] for role in side] for side in (comparison.of, comparison.against))
-        cells = self._paired([*of, *against], comparison.at, claim)
+        cells = self._paired([*of, *against], comparison.at, tuple(may_differ))
         absent = [label for label in dict.fromkeys([*of, *against]) if label not in cells]
         if absent:
             return self._absence(absent, comparison.at)
@@ -91,13 +94,13 @@ class Pairing:
     def _key(self) -> list[str]:
         return [BASE, SEED, *(axis for axis in self.axes if axis not in (BASE, SEED))]
 
-    def _paired(self, labels: Sequence[str], at: Mapping[str, Any], claim: Claim) -> pd.DataFrame:
+    def _paired(self, labels: Sequence[str], at: Mapping[str, Any], may_differ: tuple[str, ...]) -> pd.DataFrame:
         """Run ids: one row a cell (base, seed, axes), one column a variant that has runs."""
-        asked = (claim.id, *sorted(labels), *at.items())  # the tests of a claim mostly share their runs
+        asked = (may_differ, *sorted(labels), *at.items())  # the tests of a claim mostly share their runs
         if asked not in self._cells:
             chosen = self._chosen(labels, at)
             if set(chosen["variant"]) == set(labels):
-                self._check(chosen, claim)
+                self._check(chosen, may_differ)
             chosen = chosen.assign(run=chosen.index.astype(object))
             self._cells[asked] = chosen.pivot(index=self._key(), columns="variant", values="run")
         return self._cells[asked]
@@ -113,11 +116,11 @@ class Pairing:
                 chosen = at_reference if set(at_reference["variant"]) == set(chosen["variant"]) else chosen
         return chosen
 
-    def _check(self, chosen: pd.DataFrame, claim: Claim) -> None:
-        """Runs of one variant must have one configuration; two variants may differ in the claim's own keys alone."""
+    def _check(self, chosen: pd.DataFrame, may_differ: tuple[str, ...]) -> None:
+        """Runs of one variant must have one configuration; two variants may differ in these keys alone."""
         variants = sorted(set(chosen["variant"]))
         groups = {variant: ([variant], self.axes) for variant in variants}
-        groups[" and ".join(variants)] = (variants, (*self.axes, *claim.may_differ))
+        groups[" and ".join(variants)] = (variants, (*self.axes, *may_differ))
         for members, allowed in groups.values():
             of_group = chosen[chosen["variant"].isin(members)].index
             asked = (*of_group, *allowed)
@@ -190,7 +193,7 @@ def _by_unit(values: pd.Series[float], lost: tuple[str, ...]) -> Differences:
 def _varying(table: pd.DataFrame) -> pd.DataFrame:
     """The columns in which any two runs differ, and what names a run: comparing fewer columns is faster.
 
-    Without the hashes of the code: `analysis.claims.judge.judge` tells of them once.
+    Without the hashes of the code: `judge` tells of them once.
     """
     naming = ["variant", "point", "sweep", "seed"]
     differing = [name for name in table if name not in naming and table[name].nunique(dropna=False) > 1]

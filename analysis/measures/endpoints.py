@@ -139,3 +139,16 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     "kl_early": Endpoint("early KL to the base", NATS, keys.ROLLOUT_KL_K1, early),
     "kl_late": Endpoint("late KL to the base", NATS, keys.ROLLOUT_KL_K1, late),
 }
+
+
+def endpoint_of(name: str) -> Endpoint:
+    """The endpoint of this name; of any other name, taken for a metric's, its late mean, in that metric's unit."""
+    if name in ENDPOINTS:
+        return ENDPOINTS[name]
+    units = (each.unit for each in ENDPOINTS.values() if name == each.key or _is_of_family(name, each.key))
+    return Endpoint(f"late {name}", next(units, ""), name, late)
+
+
+def _is_of_family(name: str, key: str) -> bool:
+    """Whether ``val/all/pass_at_4`` is one of ``val/all/pass_at_``."""
+    return key.endswith("_at_") and name.startswith(key)

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.runs import ALL_KEYS, Runs
 from analysis.runs.frames import metric_table, run_table
 from analysis.stores import Store, StoredRun
+from analysis.stores.artifacts import json_artifact
 from analysis.stores.cache import Cache
 from analysis.stores.open import open_store, readable
 from analysis.stores.points import Points, join
@@ -43,7 +44,7 @@ def load(
             raise unknown_sweep(sweep, store.sweeps(), uri)
         table, axes = run_table(found)
         points = _points(store, _ordered(found, table), metric_keys, kept, progress)
-        plan = next((store.artifact(parent, PLAN) for parent in store.runs(sweep, "sweep")), None)
+        plan = next((json_artifact(store, parent, PLAN) for parent in store.runs(sweep, "sweep")), None)
         surroundings = _environments(store, found) if environments else ()
     if not len(points):
         raise ConfigError(f"sweep {sweep!r} has {_count(table)} but no metric yet: see `minrl status {sweep}`")
@@ -91,7 +92,7 @@ def _environments(store: Store, found: Sequence[StoredRun]) -> tuple[Mapping[str
         tuple(run.tags.get(tag) for tag in (keys.TAG_GIT_COMMIT, keys.TAG_CODE_HASH, keys.TAG_HARDWARE)): run
         for run in found
     }
-    read = [store.artifact(run, "environment.json") for run in distinct.values()]
+    read = [json_artifact(store, run, "environment.json") for run in distinct.values()]
     return tuple({name: value for name, value in each.items() if name != "host"} for each in read if each is not None)
 
 

@@ -30,8 +30,11 @@ class Store(Protocol):
     def histories(self, runs: Sequence[StoredRun], patterns: Sequence[str]) -> Iterator[Points]:
         """The points of every run, in the order given, one run after another."""
 
-    def artifact(self, run: StoredRun, name: str) -> dict[str, Any] | None:
-        """A JSON artifact of a run; None where it cannot be had."""
+    def files(self, run: StoredRun, folder: str) -> list[str]:
+        """The paths of a run's artifacts in `folder`, sorted; none where there are none, or they cannot be reached."""
+
+    def content(self, run: StoredRun, path: str) -> bytes | None:
+        """An artifact of a run; None where it cannot be had."""
 
 
 @dataclass(frozen=True)

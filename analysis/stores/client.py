@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis.stores import StoredRun, ended_stamp
 from analysis.stores.points import Points, Row, matches, points_by_run
@@ -55,9 +54,22 @@ class ClientStore:
             rows = [row for key in run.keys if matches(key, patterns) for row in self._history(run.run_id, key)]
             yield from points_by_run([run.run_id], rows)
 
-    def artifact(self, run: StoredRun, name: str) -> dict[str, Any] | None:
-        """A JSON artifact of a run; None, and a warning, where it cannot be had."""
-        return _download(self._client, run.run_id, name)
+    def files(self, run: StoredRun, folder: str) -> list[str]:
+        """The paths of a run's artifacts in `folder`, sorted; none, and a warning, where they cannot be reached."""
+        try:
+            return sorted(each.path for each in self._client.list_artifacts(run.run_id, folder) if not each.is_dir)
+        except Exception as error:  # every kind of artifact store raises errors of its own
+            _warn(f"{folder}/", run, error)
+            return []
+
+    def content(self, run: StoredRun, path: str) -> bytes | None:
+        """An artifact of a run; None, and a warning, where it cannot be had."""
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                return Path(self._client.download_artifacts(run.run_id, path, folder)).read_bytes()
+        except Exception as error:  # every kind of artifact store raises errors of its own
+            _warn(path, run, error)
+            return None
 
     def _search(self, condition: str) -> list[Run]:
         experiment = self._client.get_experiment_by_name(keys.EXPERIMENT)
@@ -77,21 +89,8 @@ class ClientStore:
             yield run_id, key, point.step, point.value, point.timestamp
 
 
-def download_json(uri: str, run_id: str, name: str) -> dict[str, Any] | None:
-    """A JSON artifact of a run of the store at `uri`, wherever it is kept; None, and a warning, where it is not."""
-    from mlflow import MlflowClient
-
-    return _download(MlflowClient(uri), run_id, name)
-
-
-def _download(client: MlflowClient, run_id: str, name: str) -> dict[str, Any] | None:
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            content = json.loads(Path(client.download_artifacts(run_id, name, folder)).read_text())
-    except Exception as error:  # every kind of artifact store raises errors of its own
-        log.warning("%s of run %s cannot be read: %s", name, run_id, str(error).partition("\n")[0])
-        return None
-    return content if isinstance(content, dict) else None
+def _warn(path: str, run: StoredRun, error: Exception) -> None:
+    log.warning("%s of run %s cannot be read: %s", path, run.run_id, str(error).partition("\n")[0])
 
 
 def _stored(run: Run) -> StoredRun:

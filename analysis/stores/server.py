@@ -9,18 +9,17 @@ few threads; where it has no such route, run by run.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlparse
+from urllib.parse import quote, urlparse
 
 import requests
 
-from analysis.stores import StoredRun, ended_stamp
+from analysis.stores import Store, StoredRun, ended_stamp
+from analysis.stores.artifacts import content_in, files_in, folder_of
 from analysis.stores.points import Points, Row, matches, points_by_run
 from trainer import keys
 from trainer.errors import ConfigError
@@ -65,22 +64,30 @@ class ServerStore:
             batch = runs[start : start + RUNS_A_REQUEST]
             yield from points_by_run([run.run_id for run in batch], self._rows(batch, patterns))
 
-    def artifact(self, run: StoredRun, name: str) -> dict[str, Any] | None:
-        """A JSON artifact of a run; None, and a warning, where it cannot be had."""
+    def files(self, run: StoredRun, folder: str) -> list[str]:
+        """The paths of a run's artifacts in `folder`, sorted; none where there are none, or they cannot be reached."""
+        place = urlparse(run.artifact_uri)
+        if place.scheme in ("", "file"):
+            return files_in(folder_of(run.artifact_uri), folder)
+        if place.scheme != "mlflow-artifacts":
+            return _client(self.identity).files(run, folder)
+        answer = self._send("GET", _ARTIFACTS, params={"path": f"{place.path.strip('/')}/{folder}"})
+        found = answer.json().get("files", ()) if answer.status_code == HTTPStatus.OK else ()
+        return sorted(f"{folder}/{file['path'].rpartition('/')[2]}" for file in found if not file["is_dir"])
+
+    def content(self, run: StoredRun, path: str) -> bytes | None:
+        """An artifact of a run; None, and a warning, where it cannot be had."""
         place = urlparse(run.artifact_uri)
         if place.scheme in ("", "file"):  # on this machine, or on one that is out of reach
-            file = Path(unquote(place.path)) / name
-            content = json.loads(file.read_text()) if file.is_file() else None
+            content = content_in(folder_of(run.artifact_uri), path)
         elif place.scheme == "mlflow-artifacts":
-            answer = self._send("GET", f"{_ARTIFACTS}/{quote(place.path.strip('/'))}/{name}")
-            content = answer.json() if answer.status_code == HTTPStatus.OK else None
+            answer = self._send("GET", f"{_ARTIFACTS}/{quote(place.path.strip('/'))}/{quote(path)}")
+            content = answer.content if answer.status_code == HTTPStatus.OK else None
         else:
-            from analysis.stores.client import download_json  # a bucket: MLflow knows the way
-
-            return download_json(self.identity, run.run_id, name)
+            return _client(self.identity).content(run, path)
         if content is None:
-            log.warning("%s of run %s cannot be read from %s", name, run.run_id, run.artifact_uri)
-        return content if isinstance(content, dict) else None
+            log.warning("%s of run %s cannot be read from %s", path, run.run_id, run.artifact_uri)
+        return content
 
     # --- runs -------------------------------------------------------------------------------------------------------
 
@@ -202,3 +209,10 @@ def _stored(info: Mapping[str, Any], data: Mapping[str, Any]) -> StoredRun:
         sorted(latest),
         ended_stamp(info["status"], info.get("end_time"), latest),
     )
+
+
+def _client(uri: str) -> Store:
+    """For artifacts in a bucket: MLflow knows the way."""
+    from analysis.stores.client import ClientStore  # MLflow takes seconds to import
+
+    return ClientStore(uri)

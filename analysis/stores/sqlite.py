@@ -7,18 +7,16 @@ trial that is writing waits for milliseconds.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlparse
 
 import numpy as np
 from adbc_driver_sqlite import dbapi
 
 from analysis.stores import StoredRun
+from analysis.stores.artifacts import content_in, files_in, folder_of
 from analysis.stores.points import Points, points_of_run
 from trainer import keys
 
@@ -115,14 +113,18 @@ class SqliteStore:
             for run in runs:
                 yield self._history(run, cursor).matching(patterns)
 
-    def artifact(self, run: StoredRun, name: str) -> dict[str, Any] | None:
-        """A JSON artifact of a run; None where it is not there. A store that was moved has them beside it."""
-        recorded = Path(unquote(urlparse(run.artifact_uri).path))
-        for folder in (recorded, self._file.parent / "mlartifacts" / run.run_id / "artifacts"):
-            if (folder / name).is_file():
-                content = json.loads((folder / name).read_text())
-                return content if isinstance(content, dict) else None
-        return None
+    def files(self, run: StoredRun, folder: str) -> list[str]:
+        """The paths of a run's artifacts in `folder`, sorted; none where there are none."""
+        return files_in(self._artifacts(run), folder)
+
+    def content(self, run: StoredRun, path: str) -> bytes | None:
+        """An artifact of a run; None where it is not there."""
+        return content_in(self._artifacts(run), path)
+
+    def _artifacts(self, run: StoredRun) -> Path:
+        """The folder of a run's artifacts. A store that was moved has them beside it."""
+        recorded = folder_of(run.artifact_uri)
+        return recorded if recorded.is_dir() else self._file.parent / "mlartifacts" / run.run_id / "artifacts"
 
     def _history(self, run: StoredRun, cursor: dbapi.Cursor) -> Points:
         cursor.execute(_HISTORY, (run.run_id,))

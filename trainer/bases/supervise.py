@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from trainer.config import BaseRecipe, RunConfig
-from trainer.device import pick_device
+from trainer.config.device import pick_device
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.seeds import derive
 from trainer.tasks import DemonstratedTask

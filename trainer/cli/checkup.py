@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trainer.config import RunConfig
-from trainer.device import pick_device
+from trainer.config.device import pick_device
 from trainer.generators.build import build_generator
 from trainer.rollout import Group
 from trainer.seeds import derive

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from trainer.algorithm.batch import MiniBatch
 from trainer.config import AlgorithmConfig, RunConfig
 from trainer.config.choices import Dtype, Offload
-from trainer.device import on_gpu
+from trainer.config.device import on_gpu
 from trainer.engines.compiled_ops import load_ops
 from trainer.engines.deepspeed_settings import clips_itself, deepspeed_settings
 from trainer.engines.passes import Passes, actor_metrics

@@ -8,8 +8,8 @@ import torch
 
 from trainer.config import RunConfig, every_rank_samples
 from trainer.config.choices import Baseline, EngineBackend, GeneratorBackend
+from trainer.config.device import pick_device
 from trainer.config.machine import check_installed
-from trainer.device import pick_device
 from trainer.engines.torch_engine import TorchEngine
 from trainer.errors import ConfigError
 from trainer.generators.build import build_generator

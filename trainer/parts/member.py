@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from trainer.config import every_rank_samples
-from trainer.device import pick_device
+from trainer.config.device import pick_device
 from trainer.engines.deepspeed_shard import Shard
 from trainer.generators.build import build_generator
 from trainer.generators.ranked import Sampler

@@ -20,7 +20,7 @@ from typing import Protocol
 import torch
 
 from trainer.config import RunConfig
-from trainer.device import on_gpu
+from trainer.config.device import on_gpu
 from trainer.errors import ConfigError
 
 

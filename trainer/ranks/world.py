@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed import distributed_c10d
 
-from trainer.device import on_gpu
+from trainer.config.device import on_gpu
 from trainer.ranks.launch import Seat
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)

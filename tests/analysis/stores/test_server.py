@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 import requests
+from mlflow import MlflowClient
 
 from analysis.runs.load import load
+from analysis.stores import StoredRun
 from analysis.stores import server as reader
+from analysis.stores.client import ClientStore
 from analysis.stores.server import ServerStore
 from trainer import keys
 from trainer.errors import ConfigError
@@ -32,13 +35,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def server(store: Store) -> Iterator[str]:
+def server(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """MLflow's own server over the shared store."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri, "--workers", "1"]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command += ["--artifacts-destination", str(tmp_path_factory.mktemp("artifacts"))]
     process = subprocess.Popen(
         [*command, "--port", address.rpartition(":")[2]],
         env=environment,
@@ -171,3 +175,18 @@ def test_the_plan_comes_with_the_runs(server: str, store: Store) -> None:
     plan = load(server, "pair").plan
     assert plan is not None
     assert plan == load(store.uri, "pair").plan
+
+
+def test_artifacts_that_the_server_keeps_are_listed_and_read(server: str, tmp_path: Path) -> None:
+    client = MlflowClient(server)
+    run = client.create_run(client.create_experiment("kept by the server"))
+    for name in ("b 1.txt", "a.txt"):
+        (tmp_path / name).write_text(name)
+        client.log_artifact(run.info.run_id, str(tmp_path / name), "some/folder")
+    assert run.info.artifact_uri.startswith("mlflow-artifacts:")
+    stored = StoredRun(run.info.run_id, {}, {}, None, run.info.artifact_uri)
+    for store in (ServerStore(server), ClientStore(server)):
+        assert store.files(stored, "some/folder") == ["some/folder/a.txt", "some/folder/b 1.txt"]
+        assert store.files(stored, "some") == store.files(stored, "nothing") == []
+        assert store.content(stored, "some/folder/b 1.txt") == b"b 1.txt"
+        assert store.content(stored, "some/none.txt") is None
