@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.config.compose import compose
 from trainer.config.device import pick_device
 from trainer.generators import Generator
@@ -56,7 +56,7 @@ def main() -> None:
     Console().print(table)
 
 
-def row(config: RunConfig, problems: list[Problem], n: int, repeats: int) -> list[str]:
+def row(config: TrialConfig, problems: list[Problem], n: int, repeats: int) -> list[str]:
     """One generator on one model."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = character_tokenizer()

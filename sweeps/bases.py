@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.errors import ConfigError
 from trainer.record.identity import base_hash
 
@@ -22,11 +22,11 @@ POLL_S = 0.2
 class BaseTraining:
     """Each missing base in a process of its own, for as long as the block lasts; leaving it ends what still runs.
 
-    A process, because the driver of a sweep needs no torch. The trials do not train a base themselves, as a single run
+    A process, because the driver of a sweep needs no torch. The trials do not train a base themselves, as a single one
     does: of two that wait for one base, the second would begin anew when the first is stopped.
     """
 
-    def __init__(self, configs: Iterable[RunConfig], bases_dir: Path) -> None:
+    def __init__(self, configs: Iterable[TrialConfig], bases_dir: Path) -> None:
         wanted = {base_hash(config): config for config in configs if config.model.path is None}
         self._missing = {name: config for name, config in wanted.items() if not (bases_dir / name).is_dir()}
         self._bases_dir = bases_dir
@@ -69,7 +69,7 @@ class BaseTraining:
         return sum(self._shares.values()) / len(self._shares) if self._running else None
 
 
-def wait_for_base(config: RunConfig, bases_dir: Path, stopped: Callable[[], bool]) -> bool:
+def wait_for_base(config: TrialConfig, bases_dir: Path, stopped: Callable[[], bool]) -> bool:
     """Waits in a trial's process until its base is there; False once `stopped` says so."""
     if config.model.path is not None:
         return True
@@ -89,10 +89,10 @@ def _receive(receiver: Connection) -> float | str | None:
     return answer
 
 
-def _train_base(config: RunConfig, bases_dir: Path, answer: Connection) -> None:
+def _train_base(config: TrialConfig, bases_dir: Path, answer: Connection) -> None:
     """Answers the share of steps taken, again and again, then None, or why the configuration has no base."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the driver, too, which then ends this process
-    from trainer.bases.ensure import ensure_base
+    from trainer.bases.ensure import ensure_base  # in this process alone: the driver needs no torch
 
     try:
         ensure_base(config, bases_dir, lambda step, steps, loss: answer.send(step / steps))

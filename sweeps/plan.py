@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.spec import Scalar, SweepSpec
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.config.compose import compose, flatten
 from trainer.errors import ConfigError, MissingError
 from trainer.files import read_json, write_json
@@ -28,10 +28,10 @@ _NOT_IN_A_FOLDER_NAME = re.compile(r"[^A-Za-z0-9_.+=-]")
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of a sweep: who it is and its whole configuration."""
+    """One trial of a sweep: who it is and its whole configuration."""
 
     identity: TrialIdentity
-    config: RunConfig
+    config: TrialConfig
 
     @property
     def directory(self) -> str:
@@ -59,7 +59,7 @@ def expand(spec: SweepSpec, seeds: Iterable[int] | None = None, missing: list[st
     return trials
 
 
-def _points(spec: SweepSpec, missing: list[str] | None) -> Iterator[tuple[str, dict[str, Scalar], RunConfig]]:
+def _points(spec: SweepSpec, missing: list[str] | None) -> Iterator[tuple[str, dict[str, Scalar], TrialConfig]]:
     """Variant, axis values and configuration, for each combination of the two. Composing is slow: not once a seed."""
     for variant, overrides in spec.variants.items():
         for values in itertools.product(*spec.axes.values()):
@@ -67,13 +67,13 @@ def _points(spec: SweepSpec, missing: list[str] | None) -> Iterator[tuple[str, d
             written = [f"{key}={_as_override(value)}" for key, value in axes.items()]
             try:
                 config = compose([f"scale={spec.scale}", *spec.overrides, *overrides, *written])
-                _check_surroundings(config, missing)
+                _preflight(config, missing)
             except ConfigError as error:
                 raise ConfigError(f"{spec.source}: variant {variant}: {error}") from error
             yield variant, axes, _with_spec_settings(config, spec)
 
 
-def _check_surroundings(config: RunConfig, missing: list[str] | None) -> None:
+def _preflight(config: TrialConfig, missing: list[str] | None) -> None:
     """Refuses a model or a package that is not there, an unknown task and its unknown parameters."""
     for check in CHECKS:
         try:
@@ -85,7 +85,7 @@ def _check_surroundings(config: RunConfig, missing: list[str] | None) -> None:
                 missing.append(str(error))
 
 
-def _with_spec_settings(config: RunConfig, spec: SweepSpec) -> RunConfig:
+def _with_spec_settings(config: TrialConfig, spec: SweepSpec) -> TrialConfig:
     stop_at = {**config.trainer.stop_at, **spec.stop}
     cpus = spec.resources.get("cpus", config.resources.cpus)
     gpus = spec.resources.get("gpus", config.resources.gpus)
@@ -96,7 +96,7 @@ def _with_spec_settings(config: RunConfig, spec: SweepSpec) -> RunConfig:
     )
 
 
-def _trial(spec: SweepSpec, variant: str, axes: dict[str, Scalar], config: RunConfig, seed: int) -> Trial:
+def _trial(spec: SweepSpec, variant: str, axes: dict[str, Scalar], config: TrialConfig, seed: int) -> Trial:
     seeded = replace(config, seed=seed)
     return Trial(TrialIdentity(spec.name, variant, seed, trial_id(seeded), axes), seeded)
 

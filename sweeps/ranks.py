@@ -18,11 +18,11 @@ from ray.util import get_current_placement_group, get_node_ip_address
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from sweeps.trial_log import log_to
-from trainer.config import ResourcesConfig, RunConfig
+from trainer.config import ResourcesConfig, TrialConfig
 from trainer.ranks.launch import Seat
 
 
-def placement(config: RunConfig) -> tune.PlacementGroupFactory:
+def placement(config: TrialConfig) -> tune.PlacementGroupFactory:
     """What Tune reserves for a trial: `resources` for each rank, close together; the first are the trial's own."""
     return tune.PlacementGroupFactory([_bundle(config.resources)] * config.engine.ranks, strategy="PACK")
 

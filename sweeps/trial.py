@@ -13,7 +13,7 @@ from ray.tune import Trainable
 from sweeps.bases import wait_for_base
 from sweeps.ranks import RayLauncher
 from sweeps.trial_log import LOG_FILE, log_to
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.record.directory import Status, TrialIdentity
 from trainer.tracking.store import Tracking
 
@@ -22,7 +22,7 @@ from trainer.tracking.store import Tracking
 class Job:
     """What a worker process needs to know. stop_file is looked for before each step: once there, the trial stops."""
 
-    config: RunConfig
+    config: TrialConfig
     identity: TrialIdentity
     path: Path
     bases_dir: Path
@@ -66,7 +66,7 @@ class SweepTrial(Trainable):  # type: ignore[misc]  # Ray ships no types
         return {**status.metrics, "step": status.step}
 
     def cleanup(self) -> None:
-        """Lets the run write its checkpoint and its status, if it has not ended by itself."""
+        """Lets the trial write its checkpoint and its status, if it has not ended by itself."""
         self._run.close()
 
     def _take(self, index: int) -> None:

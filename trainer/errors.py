@@ -1,4 +1,4 @@
-"""What ends a run, or keeps one from beginning, and is nobody's bug. Imports without torch."""
+"""What ends a trial, or keeps one from beginning, and is nobody's bug. Imports without torch."""
 
 from __future__ import annotations
 

@@ -51,10 +51,10 @@ def _accuracies(groups: Sequence[Group], k: int) -> dict[str, float]:
         members = [groups[row] for row in rows]
         values = accuracy(members, k) | pass_curve(members, k)
         metrics |= {keys.val(name, key): value for key, value in values.items()}
-    levels: dict[str, list[Group]] = {}
+    by_difficulty: dict[str, list[Group]] = {}
     for group in groups:
-        levels.setdefault(f"level_{group.problem.difficulty}", []).append(group)
-    for name, members in levels.items():
+        by_difficulty.setdefault(f"level_{group.problem.difficulty}", []).append(group)
+    for name, members in by_difficulty.items():
         metrics[keys.val(name, keys.average_at(k))] = accuracy(members, k)[keys.average_at(k)]
     return metrics
 
@@ -68,7 +68,7 @@ def _divergences(scored: Sequence[Group], scores: Scores, k: int) -> dict[str, f
 
 
 def _by_set(groups: Sequence[Group]) -> dict[str, list[int]]:
-    """The rows of each evaluation set, and of all."""
+    """The rows of each held-out set, and of all."""
     sets = {keys.VAL_ALL: list(range(len(groups)))}
     for row, group in enumerate(groups):
         if group.problem.split_set != keys.VAL_ALL:

@@ -1,4 +1,4 @@
-"""Every metric and tag of a run, with its formula in one line. Imports without torch.
+"""Every metric and tag of a trial, with its formula in one line. Imports without torch.
 
 A metric that could not be measured is left out of its step, never logged as zero. Names have the form
 section/name[/stat]; none is a prefix of another and none holds a character that MLflow refuses.
@@ -62,7 +62,7 @@ PERF_TRAINED_TOKENS = "perf/trained_tokens"  # cumulative: response tokens that 
 PERF_WALL_TIME = "perf/wall_time_s"  # cumulative: seconds of training steps, evaluation left out; survives a resume
 PERF_PEAK_MEMORY = "perf/peak_memory_gib"  # of the process (CPU) or of the device (GPU) since the trial began
 
-# Metrics of time and machine: two equal runs agree on all others.
+# Metrics of time and machine: two equal trials agree on all others.
 MACHINE_SECTIONS = (f"{TIMING}/", PERF_TOKENS_PER_S, PERF_WALL_TIME, PERF_PEAK_MEMORY)
 
 # MLflow: one experiment, a parent run a sweep, a child run a trial.
@@ -89,9 +89,9 @@ TAG_PARENT = "mlflow.parentRunId"
 _REFUSED = re.compile(r"[^A-Za-z0-9_. -]")
 
 
-def val(eval_set: str, name: str) -> str:
+def val(split_set: str, name: str) -> str:
     """``val/<set>/<name>``, e.g. ``val("all", average_at(4))`` or ``val("within_reach", "kl_k3")``."""
-    return f"val/{_REFUSED.sub('_', eval_set)}/{name}"  # the names of sets and levels are a task's own
+    return f"val/{_REFUSED.sub('_', split_set)}/{name}"  # the names of sets and difficulties are a task's own
 
 
 def average_at(k: int) -> str:
@@ -109,5 +109,5 @@ def timing(phase: str) -> str:
 
 
 def is_machine_metric(key: str) -> bool:
-    """Whether a metric measures time or machine, and so differs between two equal runs."""
+    """Whether a metric measures time or machine, and so differs between two equal trials."""
     return key.startswith(MACHINE_SECTIONS)

@@ -16,7 +16,7 @@ from trainer.algorithm.advantage import assign
 from trainer.algorithm.batch import cut
 from trainer.algorithm.critic import critique
 from trainer.canary import check_sync
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.measure import measure
 from trainer.parts import Parts
 from trainer.record.checkpoint import Progress
@@ -67,7 +67,7 @@ def train_step(step: int, parts: Parts, progress: Progress) -> dict[str, float]:
     }
 
 
-def learning_rate(config: RunConfig, update: int) -> float:
+def learning_rate(config: TrialConfig, update: int) -> float:
     """The rate of update 0, 1, ...: linear warm-up, then constant. A function of the update: nothing to resume."""
     warmup = min(1.0, (update + 1) / config.optim.warmup_updates) if config.optim.warmup_updates else 1.0
     return config.optim.lr * config.optim.lr_scale * warmup

@@ -1,16 +1,16 @@
-"""What a run would stumble over, found before anything is written. Torch is imported for a run that asks for a GPU."""
+"""What a trial would stumble over, found before anything is written. Imports torch for one that asks for a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.config.machine import check_gpus, check_installed, check_model, model_folder
 from trainer.policy.prompts import check_plain, has_template
 from trainer.tasks import load_task
 
 
-def check_task(config: RunConfig) -> None:
+def check_task(config: TrialConfig) -> None:
     """Raises `ConfigError` for an unknown task and its parameters, and where a local model cannot frame its prompts.
 
     A hub model's files are not there yet: it is refused by its first prompt.
@@ -23,5 +23,5 @@ def check_task(config: RunConfig) -> None:
 
 
 # Each raises `MissingError` for what this machine lacks, `ConfigError` for what is nowhere to be had.
-CHECKS: tuple[Callable[[RunConfig], None], ...] = (check_installed, check_model, check_task)
-CHECKS_HERE = (check_gpus, *CHECKS)  # of a run that begins on this very machine
+CHECKS: tuple[Callable[[TrialConfig], None], ...] = (check_installed, check_model, check_task)
+CHECKS_HERE = (check_gpus, *CHECKS)  # of a trial that begins on this very machine

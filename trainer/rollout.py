@@ -28,8 +28,8 @@ class Verdict(StrEnum):
 class Problem:
     """One question with its reference answer.
 
-    `split_set` names the evaluation set that the problem belongs to ("within_reach", "math500"); `difficulty` is the
-    level inside it, free text that reports group by. A `chat` problem is a message that only a model's chat template
+    `split_set` names the held-out set that the problem belongs to ("within_reach", "math500"); `difficulty` is its
+    grade inside it, free text that reports group by. A `chat` problem is a message that only a model's chat template
     can frame, after the `system` text where there is one; any other goes without a template where the model has none.
     """
 

@@ -23,7 +23,7 @@ from trainer import keys
 from trainer.algorithm.advantage import assign
 from trainer.bases.ensure import ensure_base
 from trainer.canary import check_sync
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.config.device import on_gpu
 from trainer.errors import ConfigError, DivergedError
 from trainer.evaluate import Evaluation, evaluate
@@ -47,7 +47,7 @@ from trainer.tracking.store import Tracking
 
 
 def run_trial(
-    config: RunConfig,
+    config: TrialConfig,
     identity: TrialIdentity,
     path: Path,
     bases_dir: Path,
@@ -91,7 +91,7 @@ class _Trial:
 
     def __init__(
         self,
-        config: RunConfig,
+        config: TrialConfig,
         record: TrialRecord,
         bases_dir: Path,
         tracking: Tracking | None,
@@ -253,7 +253,7 @@ class _Trial:
         os.replace(temporary, folder)
 
 
-def _forget_peak_memory(config: RunConfig) -> None:
+def _forget_peak_memory(config: TrialConfig) -> None:
     """A process may have run other trials before."""
     if on_gpu(config):
         torch.cuda.reset_peak_memory_stats()
@@ -262,7 +262,7 @@ def _forget_peak_memory(config: RunConfig) -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak_memory(config: RunConfig) -> dict[str, float]:
+def _peak_memory(config: TrialConfig) -> dict[str, float]:
     """Of the device where there is one, else of this process; both since the trial began or went on here."""
     if on_gpu(config):
         return {keys.PERF_PEAK_MEMORY: torch.cuda.max_memory_allocated() / 2**30}

@@ -1,6 +1,6 @@
-"""Random seeds that are functions of names, so that a run has no hidden random state to save.
+"""Random seeds that are functions of names, so that a trial has no hidden random state to save.
 
-Every source of randomness asks for ``derive(run_seed, "what it is for", step)``. A resumed run, or another variant of
+Every source of randomness asks for ``derive(run_seed, "what it is for", step)``. A resumed trial, or another variant of
 the same seed, therefore draws the same numbers for the same purpose at the same step.
 """
 

@@ -1,4 +1,4 @@
-"""A paper's claims as data, and their verdicts: paired runs, the decision, and how it is told.
+"""Claims as data, and their verdicts: paired runs, the decision, how it is told; comparisons of one's own.
 
-May import: `statistics`, `runs`, `measures`, `trainer.errors`, `trainer.files`.
+May import: words, `statistics`, `runs`, `measures`.
 """

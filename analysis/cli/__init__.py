@@ -1,4 +1,6 @@
 """The commands on results.
 
-May import: everything in `analysis`, `trainer.errors`, `trainer.files`.
+The packages that a command needs are imported when it runs, so that help comes at once.
+
+May import: words, `runs`, `measures`, `claims`, `figures`, `tables`, `report`.
 """

@@ -1,4 +1,7 @@
-"""The figures of a sweep, one small file each."""
+"""The figures, one small file each, and how they are written.
+
+May import: words, `statistics`, `paper`, `runs`, `measures`.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 The HTML files share one copy of plotly.js beside them and open without a network. Every file is rendered whole in
 memory and then put in place atomically, so an interrupted export leaves old files or new ones, never a part.
+
+Packages that only writing needs are imported when something is written.
 """
 
 from __future__ import annotations

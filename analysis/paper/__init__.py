@@ -1,6 +1,8 @@
-"""The paper's own numbers (arXiv 2504.11343 v2), to be shown beside the user's: table 1, and figures 3 and 4 digitised.
+"""The paper's own numbers.
 
-README.md says how they were read and what they must not be used for. One run a method, no seeds: no interval exists.
+arXiv 2504.11343 v2, to be shown beside the user's: table 1, and figures 3 and 4 digitised.
+
+May import: nothing.
 """
 
 from __future__ import annotations

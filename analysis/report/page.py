@@ -140,10 +140,10 @@ def _reproduce(report: Report) -> str:
         if written:
             parts.append(f"<p class=faint>with {escape(runs.sweep)}.yaml:</p><pre>{escape(written)}</pre>")
     parts.append(f"<h3>this page</h3><pre>{escape(command(report, 'report'))}</pre>")
-    return "".join(parts) + _surroundings(report)
+    return "".join(parts) + _environments(report)
 
 
-def _surroundings(report: Report) -> str:
+def _environments(report: Report) -> str:
     """With what the runs were made, as far as their records say."""
     found = [environment for runs in report.sources for environment in runs.environments]
     lines = []

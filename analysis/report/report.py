@@ -93,7 +93,7 @@ def _draw(runs: Runs) -> tuple[tuple[Drawing, ...], dict[str, str]]:
 
 
 def _standings(sources: Sequence[Runs]) -> pd.DataFrame:
-    """One row a sweep: how many cells it has, and how many stand how."""
+    """One row a sweep: how many trials it has, and how many stand how."""
     counted = {runs.sweep: completeness(runs)["standing"].value_counts() for runs in sources}
     table = pd.DataFrame(counted).T.fillna(0).astype(int)
     table.insert(0, "trials", table.sum(axis=1))

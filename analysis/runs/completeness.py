@@ -1,4 +1,4 @@
-"""Which cells of a sweep are there: every planned trial (variant x axes x seed) and how it stands.
+"""Which trials of a sweep are there: every planned one (variant x axes x seed) and how it stands.
 
 Asked before anything else is said about a sweep, because a mean over the seeds that happened to end says less than it
 seems to. What was planned comes with the runs (`Runs.plan`), from the store or from an archive.
@@ -20,7 +20,7 @@ COLUMNS = ["variant", "point", "seed", "trial_id", "standing", "step", "steps", 
 
 
 class Standing(StrEnum):
-    """How a cell stands, in the order in which a text tells of it. Only `done` ones are complete.
+    """How a planned trial stands, in the order in which a text tells of it. Only `done` ones are complete.
 
     `diverged` is an end, too, and not repeated by another submission. `stale` is a trial that ended under other code
     than the sweep's newest submission; `running` is also what a killed process leaves behind: see the time of its last
@@ -37,7 +37,7 @@ class Standing(StrEnum):
 
 
 def completeness(runs: Runs) -> pd.DataFrame:
-    """One row a planned cell, in the plan's order, then trials that no plan names.
+    """One row a planned trial, in the plan's order, then trials that no plan names.
 
     Columns: variant, point, trial_id, standing, reason (text; NA), one column an axis after `point`, seed (int64), step
     (the last that was logged; 0 where there is none), steps (planned; NA where there is no plan), last_point (time).
@@ -60,20 +60,20 @@ def completeness(runs: Runs) -> pd.DataFrame:
 def incomplete(runs: Runs) -> str | None:
     """One line that names what is not done; None where everything is.
 
-    Example: ``sweep s is incomplete: of 10 cells 2 missing (grpo seeds 3-4), 1 diverged (raft seed 0)``.
+    Example: ``sweep s is incomplete: of 10 trials 2 missing (grpo seeds 3-4), 1 diverged (raft seed 0)``.
     """
     table = completeness(runs)
     parts = []
     for standing in Standing:
         chosen = table[table["standing"] == standing]
         if standing is not Standing.done and len(chosen):
-            parts.append(f"{len(chosen)} {standing} ({_cells(chosen)})")
+            parts.append(f"{len(chosen)} {standing} ({_points_and_seeds(chosen)})")
     if not parts:
         return None
-    return f"sweep {runs.sweep} is incomplete: of {len(table)} cells {', '.join(parts)}"
+    return f"sweep {runs.sweep} is incomplete: of {len(table)} trials {', '.join(parts)}"
 
 
-def _cells(chosen: pd.DataFrame, most: int = 4) -> str:
+def _points_and_seeds(chosen: pd.DataFrame, most: int = 4) -> str:
     """``grpo seeds 0-2, raft seed 1``; of more than a few points the first ones."""
     told = []
     for point, part in chosen.groupby("point", sort=False):
@@ -92,7 +92,7 @@ def _run_rows(runs: Runs) -> list[dict[str, Any]]:
 
 def _planned(entry: Mapping[str, Any], row: Mapping[str, Any] | None, code_hash: str | None) -> dict[str, Any]:
     axes = entry["axes"]
-    cell = {
+    trial = {
         "variant": entry["variant"],
         "point": point_name(entry["variant"], axes),
         "seed": entry["seed"],
@@ -101,9 +101,9 @@ def _planned(entry: Mapping[str, Any], row: Mapping[str, Any] | None, code_hash:
         **axes,
     }
     if row is None:
-        return {**cell, "standing": Standing.missing, "step": 0, "last_point": pd.NaT, "reason": pd.NA}
+        return {**trial, "standing": Standing.missing, "step": 0, "last_point": pd.NaT, "reason": pd.NA}
     found = {name: row[name] for name in ("step", "last_point", "reason")}
-    return {**cell, **found, "standing": _standing(row, code_hash)}
+    return {**trial, **found, "standing": _standing(row, code_hash)}
 
 
 def _standing(row: Mapping[str, Any], code_hash: str | None) -> Standing:

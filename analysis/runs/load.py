@@ -45,11 +45,11 @@ def load(
         table, axes = run_table(found)
         points = _points(store, _ordered(found, table), metric_keys, kept, progress)
         plan = next((json_artifact(store, parent, PLAN) for parent in store.runs(sweep, "sweep")), None)
-        surroundings = _environments(store, found) if environments else ()
+        found_environments = _environments(store, found) if environments else ()
     if not len(points):
         raise ConfigError(f"sweep {sweep!r} has {_count(table)} but no metric yet: see `minrl status {sweep}`")
     names = tuple(dict.fromkeys(table["point"]))
-    return Runs(sweep, table, metric_table(points, table, axes), axes, names, plan, surroundings, uri)
+    return Runs(sweep, table, metric_table(points, table, axes), axes, names, plan, found_environments, uri)
 
 
 def unknown_sweep(sweep: str, known: Sequence[str], where: str) -> ConfigError:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from analysis.runs.archive import ENDING, read_archive
 from analysis.runs.load import Progress, load
 from analysis.runs import ALL_KEYS, Runs
@@ -79,8 +81,6 @@ def sweep_name(given: str) -> str:
     path = Path(given)
     if path.suffix not in (".yaml", ".yml"):
         return given
-    import yaml
-
     if not path.is_file():
         raise ConfigError(f"no sweep file {given}: give a file that exists, or a sweep's name")
     try:

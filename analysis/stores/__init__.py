@@ -1,6 +1,6 @@
-"""What was logged, as a store holds it: readers of MLflow's stores, their points as plain columns, and a cache of them.
+"""What was logged, as MLflow's stores hold it: readers, points as plain columns, a cache of them.
 
-May import: `trainer.errors`, `trainer.files`, `trainer.keys`.
+May import: words.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Reads any MLflow store through its client: other databases than SQLite, and SQLite of an unknown revision."""
+"""Reads any MLflow store through its client: other databases than SQLite, and SQLite of an unknown revision.
+
+MLflow is imported when a store is opened: it takes seconds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which reader a store's address asks for."""
+"""Which reader a store's address asks for.
+
+A reader's packages are imported when it is chosen.
+"""
 
 from __future__ import annotations
 

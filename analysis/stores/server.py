@@ -173,6 +173,7 @@ def _sender(uri: str) -> Send:
     if open_send("GET", f"{_API}/experiments/get-by-name", params={"experiment_name": ""}).status_code not in _SECRET:
         return open_send
 
+    # MLflow takes seconds to import, and an open server does without.
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 

@@ -1,4 +1,4 @@
 """What runs came to, as tables.
 
-May import: `statistics`, `runs`, `measures`, `figures`, `paper`, `trainer.keys`.
+May import: words, `statistics`, `paper`, `runs`, `measures`, `figures`.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.config.compose import compose
 from trainer.rollout import Group, Problem, Rollout, Verdict
 
@@ -48,7 +48,7 @@ def tiny_overrides() -> Sequence[str]:
 
 
 @pytest.fixture(scope="session")
-def tiny_config() -> Callable[..., RunConfig]:
+def tiny_config() -> Callable[..., TrialConfig]:
     """Composes a tiny run with further overrides."""
     return lambda *overrides: compose([*TINY, *overrides])
 

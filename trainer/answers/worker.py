@@ -31,7 +31,7 @@ def parsed(text: str) -> list[Any]:
 
     As LaTeX only: its other reader picks any number out of what is none, and so would take ``\{x | x > 1\}`` for 1.
     """
-    from math_verify import LatexExtractionConfig, parse
+    from math_verify import LatexExtractionConfig, parse  # where it is missing or broken, `main` says so
 
     targets = (LatexExtractionConfig(boxed_match_priority=0),)
     found: list[Any] = parse(_framed(text), extraction_config=targets, parsing_timeout=None)
@@ -48,7 +48,7 @@ def _framed(text: str) -> str:
 
 def check(reference: str, answer: str | None) -> str:
     """correct, wrong, or unparsable: nothing but a text could be read from the answer, and it is another text."""
-    from math_verify import verify
+    from math_verify import verify  # as above
 
     if answer is None:
         return "correct" if _has_expression(parsed(reference)) else "unparsable"

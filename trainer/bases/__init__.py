@@ -1,4 +1,4 @@
-"""The base model that a run starts from: given by a path, or a toy that is trained once and kept.
+"""The base model that a trial starts from: given by a path, or a toy that is trained once and kept.
 
-May import: words, `config`, `tasks`, `policy`, `generators`, `record`.
+May import: words, `config`, `policy`, `tasks`, `record`, `generators`.
 """

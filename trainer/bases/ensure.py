@@ -1,4 +1,4 @@
-"""The base model that a run starts from: named by `model.path`, or a toy that is trained once and kept.
+"""The base model that a trial starts from: named by `model.path`, or a toy that is trained once and kept.
 
 A toy base is kept under the hash of everything that shapes it.
 """
@@ -16,14 +16,14 @@ import torch
 
 from trainer.bases.report import base_report
 from trainer.bases.supervise import OnStep, train_toy_base
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.errors import ConfigError
 from trainer.files import write_json
 from trainer.record.identity import base_hash
 from trainer.tasks import DemonstratedTask, load_task
 
 
-def ensure_base(config: RunConfig, bases_dir: Path, on_step: OnStep = lambda step, steps, loss: None) -> Path:
+def ensure_base(config: TrialConfig, bases_dir: Path, on_step: OnStep = lambda step, steps, loss: None) -> Path:
     """The folder (or hub name) of the base model in Hugging Face format; a toy base is trained if it is not there yet.
 
     Concurrent callers wait for one another; `on_step` is told of every step of a training. The folder also holds
@@ -42,7 +42,7 @@ def ensure_base(config: RunConfig, bases_dir: Path, on_step: OnStep = lambda ste
     return folder
 
 
-def _train(config: RunConfig, folder: Path, on_step: OnStep) -> None:
+def _train(config: TrialConfig, folder: Path, on_step: OnStep) -> None:
     task = load_task(config.task)
     if not isinstance(task, DemonstratedTask):
         raise ConfigError(

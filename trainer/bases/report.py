@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.rollout import Group
 from trainer.seeds import derive
@@ -18,20 +18,20 @@ REPORT_N = 4  # the group size of the report
 
 
 def base_report(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, config: RunConfig
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, config: TrialConfig
 ) -> dict[str, object]:
     """What report.json holds: the number of parameters, and a summary of "all" problems and of each difficulty."""
     problems = task.heldout()
     generator = TransformersGenerator(model, tokenizer, config.rollout)
     sampled = generator.sample(problems, REPORT_N, derive(config.model.base_seed, "report"))
     groups = verify(task, sampled)
-    by_level: dict[str, list[Group]] = {}
+    by_difficulty: dict[str, list[Group]] = {}
     for group in groups:
-        by_level.setdefault(group.problem.difficulty, []).append(group)
+        by_difficulty.setdefault(group.problem.difficulty, []).append(group)
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "all": _summary(groups),
-        **{level: _summary(members) for level, members in sorted(by_level.items())},
+        **{difficulty: _summary(members) for difficulty, members in sorted(by_difficulty.items())},
     }
 
 

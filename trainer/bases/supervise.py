@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from trainer.config import BaseRecipe, RunConfig
+from trainer.config import BaseRecipe, TrialConfig
 from trainer.config.device import pick_device
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.seeds import derive
@@ -26,11 +26,11 @@ POOL_BATCHES = 8  # batches drawn at once and sorted by prompt length, to keep p
 
 
 def train_toy_base(
-    config: RunConfig, task: DemonstratedTask, on_step: OnStep
+    config: TrialConfig, task: DemonstratedTask, on_step: OnStep
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model of the configured shape, trained on the task's demonstrations, and its tokenizer.
 
-    On the device that the run reserves, not on what is there: a toy base of a CPU scale is the same on every machine.
+    On the device that the trial reserves, not on what is there: a toy base of a CPU scale is the same on every machine.
     """
     tokenizer = character_tokenizer()
     seed = config.model.base_seed

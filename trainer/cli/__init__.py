@@ -1,4 +1,6 @@
-"""The commands of one run, and how they show it: nothing here can change a number.
+"""The commands of one trial, and how they show it: nothing here can change a number.
 
-May import: words, all other wings, the life of a run.
+The packages that a command needs are imported when it runs, so that help comes at once.
+
+May import: words, `config`, `forecast`, `tasks`, `prepare`, `record`, `tracking`, `generators`, `bases`, life.
 """

@@ -10,13 +10,13 @@ from trainer.cli.options import Overrides, RunsDir
 def base_command(overrides: Overrides = None, runs_dir: RunsDir = Path("runs")) -> None:
     """Trains the toy base model if it is not there yet, and shows what it can do.
 
-    [bold]minrl base[/]                      the base that runs start from
+    [bold]minrl base[/]                      the base that trials start from
     [bold]minrl base model.base_seed=1[/]    another one, from other data and weights
     [bold]minrl base model=tiny_llama[/]     the Llama-architecture twin
 
     The report tells accuracy by difficulty over 4 samples a problem, and which
     share of these groups is all wrong, mixed, or all correct: only mixed groups
-    tell a right answer from a wrong one. Runs train the base that they need
+    tell a right answer from a wrong one. Trials train the base that they need
     themselves; it is kept under the hash of its settings.
     """
     from trainer.config.compose import compose

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.config.device import pick_device
 from trainer.generators.build import build_generator
 from trainer.rollout import Group
@@ -16,8 +16,8 @@ from trainer.tasks.verify import close, verify
 ALL = "all"
 
 
-def check(model: str, config: RunConfig, k: int, problems: int | None, seed: int) -> dict[str, Mapping[str, float]]:
-    """For "all", each evaluation set and each level: how many problems, average_at_<k>, pass_at_<k>.
+def check(model: str, config: TrialConfig, k: int, problems: int | None, seed: int) -> dict[str, Mapping[str, float]]:
+    """For "all", each held-out set and each difficulty: how many problems, average_at_<k>, pass_at_<k>.
 
     `model` is a folder in Hugging Face format or a hub's name. Raises `ConfigError` where there is none.
     """

@@ -52,7 +52,7 @@ def prepare_command(
     ] = None,
     exclude: Annotated[
         list[Path] | None,
-        typer.Option(help="Prepared evaluation set whose questions to leave out; repeatable.", show_default=False),
+        typer.Option(help="Prepared held-out set whose questions to leave out; repeatable.", show_default=False),
     ] = None,
     tokenizer: Annotated[
         str | None, typer.Option(help="Model whose tokenizer counts the tokens of prompts.", show_default=False)
@@ -70,7 +70,7 @@ def prepare_command(
 
     Left out, and counted in manifest.json: problems without a final answer,
     repeated questions, questions of the --exclude sets, prompts that are too
-    long, and answers that Math-Verify cannot parse. Prepare evaluation sets
+    long, and answers that Math-Verify cannot parse. Prepare held-out sets
     first. Nothing is written before the end, so it may be stopped at any time.
     """
     from rich.console import Console

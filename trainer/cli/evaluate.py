@@ -26,7 +26,7 @@ def evaluate_command(
     [bold]minrl evaluate my/model task=arithmetic[/]             any causal language model
 
     average@k is the share of correct responses among k for each problem, sampled
-    at temperature 1; pass@k the share of problems with a correct one. A run's
+    at temperature 1; pass@k the share of problems with a correct one. A trial's
     folder brings its own task and lengths, unless settings are given.
     """
     from dataclasses import replace

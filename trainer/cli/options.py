@@ -1,4 +1,4 @@
-"""Arguments that the commands of one run share."""
+"""Arguments that the commands of one trial share."""
 
 from __future__ import annotations
 

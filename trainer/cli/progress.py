@@ -1,4 +1,4 @@
-"""How one run tells where it stands: a line a step in a log, one line that is rewritten on a terminal."""
+"""How one trial tells where it stands: a line a step in a log, one line that is rewritten on a terminal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BASE_LINE_EVERY = 100  # steps of a base model's training, in a log
 
 
 class Show(Protocol):
-    """Called with the run's status after each step."""
+    """Called with the trial's status after each step."""
 
     def __call__(self, status: Status) -> None: ...
 
@@ -88,7 +88,7 @@ def duration(seconds: float) -> str:
 
 
 class RemainingTime:
-    """Extrapolates from the steps that this process has taken itself: a resumed run's earlier steps say nothing."""
+    """Extrapolates from the steps that this process has taken itself: a resumed trial's earlier steps say nothing."""
 
     def __init__(self) -> None:
         self._first: tuple[int, float] | None = None

@@ -17,16 +17,16 @@ from trainer.cli.options import Overrides, RunsDir, TrackingUri
 if TYPE_CHECKING:
     from types import FrameType
 
-    from trainer.config import RunConfig
+    from trainer.config import TrialConfig
     from trainer.record.directory import TrialIdentity, TrialRecord
     from trainer.tracking.store import Tracking
 
-SWEEP = "single"  # runs of `minrl train` have no sweep file
+SWEEP = "single"  # trials of `minrl train` have no sweep file
 
 
 def train_command(
     overrides: Overrides = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run; the algorithm's if not given.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the trial; the algorithm's if not given.")] = None,
     runs_dir: RunsDir = Path("runs"),
     tracking_uri: TrackingUri = None,
     offline: Annotated[bool, typer.Option("--offline", help="Log to files only, not to MLflow.")] = False,
@@ -41,7 +41,7 @@ def train_command(
     engine, scale) and single values under their dotted names.
 
     Ctrl-C ends after the current step with a checkpoint; the same command goes
-    on from there. A run that is done is not repeated. The trained policy lies in
+    on from there. A trial that is done is not repeated. The trained policy lies in
     <runs>/single/<run>/policy, in Hugging Face format.
     """
     from trainer.config.compose import compose
@@ -71,9 +71,9 @@ def train_command(
 
 
 def _train(
-    config: RunConfig, identity: TrialIdentity, record: TrialRecord, runs_dir: Path, tracking: Tracking | None
+    config: TrialConfig, identity: TrialIdentity, record: TrialRecord, runs_dir: Path, tracking: Tracking | None
 ) -> None:
-    """Steps until the run is done or a signal asks to stop. The base comes first: Ctrl-C may end it at once."""
+    """Steps until the trial is done or a signal asks to stop. The base comes first: Ctrl-C may end it at once."""
     from rich.console import Console
 
     from trainer.bases.ensure import ensure_base

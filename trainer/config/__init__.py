@@ -1,4 +1,6 @@
-"""What a run is told: the schema, the presets, the checks across fields and of this machine. No torch.
+"""What a trial is told: the schema, the presets, the checks across fields and of this machine.
+
+No torch, but for `device`.
 
 May import: words.
 """
@@ -13,9 +15,9 @@ from trainer.config.schema import (
     OptimConfig,
     ResourcesConfig,
     RolloutConfig,
-    RunConfig,
     TaskConfig,
     TrainerConfig,
+    TrialConfig,
     defaults,
     every_rank_samples,
 )
@@ -33,9 +35,9 @@ __all__ = [
     "OptimConfig",
     "ResourcesConfig",
     "RolloutConfig",
-    "RunConfig",
     "TaskConfig",
     "TrainerConfig",
+    "TrialConfig",
     "defaults",
     "every_rank_samples",
 ]

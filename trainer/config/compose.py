@@ -1,4 +1,4 @@
-"""Composes a run's configuration from the presets in presets/ and a list of Hydra overrides. Imports without torch."""
+"""Composes a trial's configuration from the presets beside this file and a list of Hydra overrides. No torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from trainer.config.schema import RunConfig
+from trainer.config.schema import TrialConfig
 from trainer.config.validate import validate
 from trainer.errors import ConfigError, nearest
 
@@ -32,7 +32,7 @@ def presets(group: str) -> list[str]:
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
 
 
-def compose(overrides: Sequence[str]) -> RunConfig:
+def compose(overrides: Sequence[str]) -> TrialConfig:
     """The validated configuration that `overrides` describe, e.g. ``["scale=tiny", "algorithm=grpo", "seed=3"]``.
 
     Later overrides win. Raises `ConfigError` for an unknown preset, key or value, and for what `validate` refuses.
@@ -40,30 +40,30 @@ def compose(overrides: Sequence[str]) -> RunConfig:
     for override in overrides:
         _check_key(override)
     store = ConfigStore.instance()
-    store.store(name="run_config", node=RunConfig)
+    store.store(name="trial_config", node=TrialConfig)
     try:
         with initialize_config_dir(str(PRESETS_DIR), version_base="1.3", job_name="minrl"):
             composed = hydra_compose("config", [_may_add(override) for override in overrides])
-        config = cast(RunConfig, OmegaConf.to_object(composed))
+        config = cast(TrialConfig, OmegaConf.to_object(composed))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_line(error)) from error
     validate(config)
     return config
 
 
-def to_dict(config: RunConfig) -> dict[str, Any]:
+def to_dict(config: TrialConfig) -> dict[str, Any]:
     """Plain nested dictionaries with enumerations as text: what is written to config.yaml."""
     container = OmegaConf.to_container(OmegaConf.structured(config), resolve=True, enum_to_str=True)
     return cast(dict[str, Any], container)
 
 
-def from_dict(content: Mapping[str, Any]) -> RunConfig:
-    """The inverse of `to_dict`: reads what a run has recorded."""
-    merged = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.create(dict(content)))
-    return cast(RunConfig, OmegaConf.to_object(merged))
+def from_dict(content: Mapping[str, Any]) -> TrialConfig:
+    """The inverse of `to_dict`: reads what a trial has recorded."""
+    merged = OmegaConf.merge(OmegaConf.structured(TrialConfig), OmegaConf.create(dict(content)))
+    return cast(TrialConfig, OmegaConf.to_object(merged))
 
 
-def flatten(config: RunConfig) -> dict[str, str | int | float | bool | None]:
+def flatten(config: TrialConfig) -> dict[str, str | int | float | bool | None]:
     """The configuration under dotted names (``algorithm.clip_ratio_high``), the same everywhere in the project."""
     return _flatten(to_dict(config), "")
 
@@ -86,8 +86,8 @@ def _check_key(override: str) -> None:
     key = match.group(1)
     if key in GROUPS:
         _check_preset(key, override.split("=", 1)[1])
-    elif not key.startswith(FREE_FORM) and key not in _leaf_keys(RunConfig):
-        raise ConfigError(f"unknown key {key!r}{nearest(key, [*GROUPS, *_leaf_keys(RunConfig)])}")
+    elif not key.startswith(FREE_FORM) and key not in _leaf_keys(TrialConfig):
+        raise ConfigError(f"unknown key {key!r}{nearest(key, [*GROUPS, *_leaf_keys(TrialConfig)])}")
 
 
 def _may_add(override: str) -> str:

@@ -1,4 +1,7 @@
-"""Whether the Hugging Face hub has something, asked once and quickly: its own client tries again for a minute."""
+"""Whether the Hugging Face hub has something, asked once and quickly: its own client tries again for a minute.
+
+Its package is imported with the first question, because most trials name nothing of the hub.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,6 @@ def is_hub_name(name: str) -> bool:
 
 def why_not_on_hub(kind: Literal["models", "datasets"], name: str) -> str | None:
     """Why `name` cannot be had from the hub, as a clause; None if it can. What is in the cache needs no asking."""
-    # Imported here, because most runs name nothing of the hub and need not wait for it.
     from huggingface_hub import constants, get_token
 
     if constants.HF_HUB_OFFLINE:

@@ -1,6 +1,6 @@
 """Whether this machine has what a configuration asks for: packages, a compiler, GPUs, a model. No torch.
 
-Apart from `validate`, because a configuration may be looked at where it cannot run: what is lacking is a `MissingError`.
+Apart from `validate`, because a configuration may be looked at where it cannot run: what it lacks is a `MissingError`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from shutil import which
 
 from trainer.config.choices import EngineBackend, GeneratorBackend
 from trainer.config.hub import is_cached, is_hub_name, why_not_on_hub
-from trainer.config.schema import RunConfig
+from trainer.config.schema import TrialConfig
 from trainer.errors import ConfigError, MissingError
 
 
@@ -22,8 +22,8 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_installed(config: RunConfig) -> None:
-    """Raises `MissingError` where this machine lacks a package that the run needs, or a compiler."""
+def check_installed(config: TrialConfig) -> None:
+    """Raises `MissingError` where this machine lacks a package that the trial needs, or a compiler."""
     if config.rollout.backend is GeneratorBackend.vllm and find_spec("vllm") is None:
         raise MissingError(
             "rollout.backend=vllm needs vLLM, which is not installed: pip install 'minrl[gpu]' where there is a GPU, "
@@ -36,8 +36,8 @@ def check_installed(config: RunConfig) -> None:
         )
 
 
-def check_gpus(config: RunConfig) -> None:
-    """Raises `MissingError` where a run asks for more GPUs than this machine has. Imports torch for a run that asks."""
+def check_gpus(config: TrialConfig) -> None:
+    """Raises `MissingError` where a trial asks for more GPUs than this machine has. Imports torch for one that asks."""
     needed = config.resources.gpus * config.engine.ranks
     if needed <= 0:
         return
@@ -52,7 +52,7 @@ def check_gpus(config: RunConfig) -> None:
         )
 
 
-def check_model(config: RunConfig) -> None:
+def check_model(config: TrialConfig) -> None:
     """Raises `MissingError` for a hub model that is neither in the cache nor to be had, `ConfigError` for no model."""
     path = config.model.path
     if path is not None and model_folder(path) is None:

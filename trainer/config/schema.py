@@ -1,4 +1,4 @@
-"""The schema of one run's configuration. Imports without torch.
+"""The schema of one trial's configuration. Imports without torch.
 
 A configuration is composed once (`trainer.config.compose`), turned into the dataclasses below, validated
 (`trainer.config.validate`), and never changed afterwards. Anything wrong with what a user wrote raises `ConfigError`,
@@ -194,7 +194,7 @@ class OptimConfig:
 class TrainerConfig:
     """The loop: training steps, optimizer updates a step (mini-batches cut by prompt), steps between checkpoints.
 
-    stop_at ends a run early, as done, once a metric reaches a value, e.g. {"reward/accuracy": 0.95}.
+    stop_at ends a trial early, as done, once a metric reaches a value, e.g. {"reward/accuracy": 0.95}.
     """
 
     steps: int = 100
@@ -221,10 +221,10 @@ class EvaluationConfig:
 
 @dataclass
 class ResourcesConfig:
-    """What a scheduler reserves for each rank of one run (engine.ranks, 1 unless DeepSpeed shares the work).
+    """What a scheduler reserves for each rank of one trial (engine.ranks, 1 unless DeepSpeed shares the work).
 
-    Without gpus a run stays on the CPU, whatever the machine has; that is the one thing here which can change a number,
-    and so a part of a trial's id. accelerator is the kind of GPU that a scale is meant for, a name of
+    Without gpus a trial stays on the CPU, whatever the machine has; that is the one thing here which can change a
+    number, and so a part of a trial's id. accelerator is the kind of GPU that a scale is meant for, a name of
     `trainer.config.accelerators`; it serves estimates alone.
     """
 
@@ -234,8 +234,8 @@ class ResourcesConfig:
 
 
 @dataclass
-class RunConfig:
-    """Everything about a run but its place: where it is written and logged is chosen when it starts."""
+class TrialConfig:
+    """Everything about a trial but its place: where it is written and logged is chosen when it starts."""
 
     scale: str = "tiny"
     seed: int = 0
@@ -250,17 +250,17 @@ class RunConfig:
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
 
 
-def every_rank_samples(config: RunConfig) -> bool:
+def every_rank_samples(config: TrialConfig) -> bool:
     """With vLLM, where a response has a seed of its own and so does not depend on what is drawn beside it.
 
-    What transformers draws does, and a run's samples must not depend on the number of its ranks.
+    What transformers draws does, and a trial's samples must not depend on the number of its ranks.
     """
     return config.rollout.backend is GeneratorBackend.vllm
 
 
 def defaults() -> dict[str, Any]:
-    """The schema's value of each dotted key: that of every run whose code did not have the key yet."""
-    return _flat(RunConfig(), "")
+    """The schema's value of each dotted key: that of every trial whose code did not have the key yet."""
+    return _flat(TrialConfig(), "")
 
 
 def _flat(section: Any, prefix: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Checks of a run's configuration that need more than one field. Imports without torch.
+"""Checks of a trial's configuration that need more than one field. Imports without torch.
 
 A combination is refused when it has no meaning, not when it is unwise: ablations live on unwise combinations.
 """
@@ -12,12 +12,12 @@ from typing import Any
 
 from trainer.config.accelerators import ACCELERATORS
 from trainer.config.choices import Attention, Dtype, EngineBackend, GeneratorBackend, Normalize, Objective, Offload
-from trainer.config.schema import ModelConfig, RunConfig
+from trainer.config.schema import ModelConfig, TrialConfig
 from trainer.config.validate_algorithm import GROUP_BASELINES, TORCH_ALONE, algorithm_problems
 from trainer.errors import ConfigError
 
 
-def validate(config: RunConfig) -> None:
+def validate(config: TrialConfig) -> None:
     """Raises `ConfigError` for values and combinations that have no meaning; the text says what to set instead."""
     for problem in (
         *_not_finite(config),
@@ -41,7 +41,7 @@ def _not_finite(section: Any, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{item.name}={value} is not a finite number"
 
 
-def _rollout_problems(config: RunConfig) -> Iterator[str]:
+def _rollout_problems(config: TrialConfig) -> Iterator[str]:
     """What asks for vLLM without it, and shares of memory that are none."""
     if config.rollout.backend is not GeneratorBackend.vllm:
         if config.algorithm.tis_clip is not None:
@@ -58,7 +58,7 @@ def _rollout_problems(config: RunConfig) -> Iterator[str]:
         )
 
 
-def _engine_problems(config: RunConfig) -> Sequence[str]:
+def _engine_problems(config: TrialConfig) -> Sequence[str]:
     """How the engine's work is spread: all of it is DeepSpeed's."""
     engine = config.engine
     found: list[str] = []
@@ -86,7 +86,7 @@ def _engine_problems(config: RunConfig) -> Sequence[str]:
     return found
 
 
-def _size_problems(config: RunConfig) -> Sequence[str]:
+def _size_problems(config: TrialConfig) -> Sequence[str]:
     """Numbers out of range, and sizes that do not fit each other."""
     positive = {
         "rollout.n": config.rollout.n,
@@ -157,7 +157,7 @@ def _model_problems(model: ModelConfig) -> Iterator[str]:
         yield "model.vocab_size belongs to a model.path: the toy base has its characters, so leave it null"
 
 
-def _machine_problems(config: RunConfig) -> Iterator[str]:
+def _machine_problems(config: TrialConfig) -> Iterator[str]:
     """What the machine is asked for, in words that nobody knows or that exclude each other."""
     name = config.resources.accelerator
     if name is not None and name not in ACCELERATORS:

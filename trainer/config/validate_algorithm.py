@@ -17,12 +17,12 @@ from trainer.config.choices import (
     Reward,
     Sign,
 )
-from trainer.config.schema import AlgorithmConfig, RunConfig
+from trainer.config.schema import AlgorithmConfig, TrialConfig
 
 GROUP_BASELINES = frozenset({Baseline.group_mean, Baseline.leave_one_out})
 
 
-def algorithm_problems(config: RunConfig) -> Iterator[str]:
+def algorithm_problems(config: TrialConfig) -> Iterator[str]:
     """One line for each, the one to tell first."""
     yield from _preference_problems(config)
     yield from _critic_problems(config)
@@ -106,7 +106,7 @@ def _algorithm_problems(a: AlgorithmConfig) -> Sequence[str]:
     return found
 
 
-def _preference_problems(config: RunConfig) -> Iterator[str]:
+def _preference_problems(config: TrialConfig) -> Iterator[str]:
     """DPO compares two responses of a group; it has no advantage, no ratio to the old policy and no KL term."""
     a = config.algorithm
     if (a.objective is Objective.dpo) != (a.dpo_beta is not None):
@@ -147,7 +147,7 @@ def _preference_problems(config: RunConfig) -> Iterator[str]:
 TORCH_ALONE = "set engine=torch, engine.ranks=1, engine.zero_stage=0 and engine.offload=none, or leave the variant out"
 
 
-def _critic_problems(config: RunConfig) -> Iterator[str]:
+def _critic_problems(config: TrialConfig) -> Iterator[str]:
     """What PPO's critic needs, and what means nothing with or without it."""
     a = config.algorithm
     needed = {"gamma": a.gamma, "gae_lambda": a.gae_lambda, "critic_lr_scale": a.critic_lr_scale}

@@ -1,4 +1,9 @@
-"""Who updates the policy. An engine holds the policy, the reference and the optimizer."""
+"""Who updates the policy.
+
+An engine holds the policy, the reference and the optimizer.
+
+May import: words, `config`, `algorithm`, `policy`, `ranks`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +35,7 @@ class Engine(Protocol):
         """The policy's parameters in layer order, tied ones under every name."""
 
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs to go on to the same bits."""
+        """Everything that a resumed trial needs to go on to the same bits."""
 
     def load_state(self, state: dict[str, Any]) -> None: ...
 

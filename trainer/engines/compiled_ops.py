@@ -4,6 +4,8 @@ torch's extension builder marks a build under way by a file beside it. A process
 file, and everyone after it waits for its removal: for ever, and without a word. So builds are made here, before
 DeepSpeed asks for them, under a lock of the kernel's, which ends with its holder, on other hosts of a shared home too.
 Whoever has that lock and finds torch's file, open in no process of this machine, may take it for a leftover.
+
+DeepSpeed is imported in functions: most trials do without, and it takes seconds.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trainer.algorithm.batch import MiniBatch
-from trainer.config import AlgorithmConfig, RunConfig
+from trainer.config import AlgorithmConfig, TrialConfig
 from trainer.engines.deepspeed_shard import Shard
 from trainer.ranks.controller import Controller
 from trainer.rollout import Rollout, Scores
@@ -35,7 +35,7 @@ _TOLD = ("logprobs", "entropies", "ref_logprobs")  # of Scores: values are a cri
 class DeepSpeedEngine:
     """Trains the shards that `controller` commands. Closing it ends the other ranks."""
 
-    def __init__(self, config: RunConfig, controller: Controller) -> None:
+    def __init__(self, config: TrialConfig, controller: Controller) -> None:
         self._config = config
         self._controller = controller
         self._shard: Shard = controller.served.shard

@@ -1,4 +1,4 @@
-"""From a run's configuration to DeepSpeed's own, as DeepSpeed documents it. Imports without torch."""
+"""From a trial's configuration to DeepSpeed's own, as DeepSpeed documents it. Imports without torch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""What every rank of a DeepSpeed run holds: its shard of policy and optimizer, and a reference of its own.
+"""What every rank of a DeepSpeed trial holds: its shard of policy and optimizer, and a reference of its own.
 
 All ranks call the same method at the same time with the same arguments. The reference is a whole copy on each rank: it
 has no optimizer state, which is three quarters of what training holds and which ZeRO shares out.
+
+DeepSpeed is imported in functions, after the process's environment is as it wants it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trainer.algorithm.batch import MiniBatch
-from trainer.config import AlgorithmConfig, RunConfig
+from trainer.config import AlgorithmConfig, TrialConfig
 from trainer.config.choices import Dtype, Offload
 from trainer.config.device import on_gpu
 from trainer.engines.compiled_ops import load_ops
@@ -47,10 +49,15 @@ class _Root(torch.nn.Module):
 
 
 class Shard:
-    """One rank's part. `policy` and `reference` come in the run's `compute_dtype`; DeepSpeed takes the policy over."""
+    """One rank's part. `policy` and `reference` have the trial's `compute_dtype`; DeepSpeed takes the policy over."""
 
     def __init__(
-        self, policy: PreTrainedModel, reference: PreTrainedModel, config: RunConfig, device: torch.device, world: World
+        self,
+        policy: PreTrainedModel,
+        reference: PreTrainedModel,
+        config: TrialConfig,
+        device: torch.device,
+        world: World,
     ) -> None:
         self._world = world
         self._stage = config.engine.zero_stage
@@ -258,7 +265,7 @@ def without_padding(shard: Tensor, values: int, rank: int) -> Tensor:
     return shard.flatten()[: max(0, values - shard.numel() * rank)]
 
 
-def _initialize(root: _Root, config: RunConfig, bf16: bool) -> Any:
+def _initialize(root: _Root, config: TrialConfig, bf16: bool) -> Any:
     """DeepSpeed's engine. It is imported late, for it looks at its surroundings when it is imported."""
     if not on_gpu(config):
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
@@ -291,7 +298,7 @@ def _count_from_zero() -> None:
     DeepSpeedZeRoOffload._register_deepspeed_module.__defaults__[0][0] = 0
 
 
-def _optimizer(root: _Root, config: RunConfig) -> torch.optim.Optimizer:
+def _optimizer(root: _Root, config: TrialConfig) -> torch.optim.Optimizer:
     """AdamW; on the host, where its state is offloaded to, DeepSpeed's own, which is several times faster there."""
     optim = config.optim
     betas, decay = (optim.beta1, optim.beta2), optim.weight_decay

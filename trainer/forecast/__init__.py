@@ -1,4 +1,4 @@
-"""What a run will need: sizes, memory, operations and time from a configuration, without its weights.
+"""What a trial will need: sizes, memory, operations and time, from a configuration alone.
 
 May import: words, `config`, `policy`.
 """

@@ -7,7 +7,7 @@ that is torn into pieces.
 
 Time assumes shares of the accelerator's published figures that good code reaches (below), responses half as long as
 they may be, and nothing rejected. What moves between host and device (offload) or between ranks is not counted. Read it
-as a lower bound of the right size; a run logs what it really took under timing_s/*.
+as a lower bound of the right size; a trial logs what it really took under timing_s/*.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from trainer.config import RunConfig, every_rank_samples
+from trainer.config import TrialConfig, every_rank_samples
 from trainer.config.accelerators import ACCELERATORS, Accelerator
 from trainer.config.choices import Baseline, Dtype, EngineBackend, GeneratorBackend, Offload
 from trainer.forecast.shapes import Shape, shape_of
@@ -102,7 +102,7 @@ class Estimate:
     warnings: tuple[str, ...]
 
 
-def estimate(config: RunConfig, parameters: int | None = None) -> Estimate:
+def estimate(config: TrialConfig, parameters: int | None = None) -> Estimate:
     """`parameters` overrides the count by formula, for a model of another family.
 
     Raises `ConfigError` where the model's config.json does not describe a decoder.
@@ -121,13 +121,13 @@ def estimate(config: RunConfig, parameters: int | None = None) -> Estimate:
 # --- memory ---------------------------------------------------------------------------------------------------------
 
 
-def in_bfloat16(config: RunConfig) -> bool:
-    """As the engine decides it, with a GPU where the run reserves one."""
+def in_bfloat16(config: TrialConfig) -> bool:
+    """As the engine decides it, with a GPU where the trial reserves one."""
     on_gpu = config.resources.gpus > 0
     return config.engine.dtype is Dtype.bfloat16 or (config.engine.dtype is Dtype.auto and on_gpu)
 
 
-def _memory(config: RunConfig, shape: Shape, parameters: int, device: Accelerator | None) -> Memory:
+def _memory(config: TrialConfig, shape: Shape, parameters: int, device: Accelerator | None) -> Memory:
     engine, bf16 = config.engine, in_bfloat16(config)
     sharded = engine.backend is EngineBackend.deepspeed
     bf16_weights = bf16 and sharded  # the torch engine keeps float32 weights and casts them as it goes
@@ -166,7 +166,7 @@ def _memory(config: RunConfig, shape: Shape, parameters: int, device: Accelerato
     )
 
 
-def _generator(config: RunConfig, shape: Shape, device: Accelerator | None, bf16: bool) -> float:
+def _generator(config: TrialConfig, shape: Shape, device: Accelerator | None, bf16: bool) -> float:
     """vLLM takes a share of the device for its weights and cache; the embedded generator only has a cache, float32."""
     if config.rollout.backend is GeneratorBackend.vllm and device is not None:
         return device.memory_gib * GIB * config.rollout.gpu_memory_utilization
@@ -174,20 +174,20 @@ def _generator(config: RunConfig, shape: Shape, device: Accelerator | None, bf16
     return cache + (shape.parameters * (2 if bf16 else 4) if _has_copy(config) else 0)
 
 
-def _has_copy(config: RunConfig) -> bool:
+def _has_copy(config: TrialConfig) -> bool:
     return config.rollout.backend is GeneratorBackend.vllm
 
 
 # --- work and time --------------------------------------------------------------------------------------------------
 
 
-def _lengths(config: RunConfig) -> tuple[float, float]:
+def _lengths(config: TrialConfig) -> tuple[float, float]:
     """Tokens of a prompt and of a response, on average, as assumed."""
     response = config.rollout.max_response_length / 2
     return min(PROMPT_TOKENS, config.rollout.max_prompt_length, response), response
 
 
-def _work(config: RunConfig, shape: Shape) -> Work:
+def _work(config: TrialConfig, shape: Shape) -> Work:
     prompt, response = _lengths(config)
     count = config.rollout.prompts_per_step * config.rollout.n
     tokens, predicted = count * (prompt + response), count * response
@@ -197,7 +197,7 @@ def _work(config: RunConfig, shape: Shape) -> Work:
 
 
 def _seconds(
-    config: RunConfig, shape: Shape, parameters: int, memory: Memory, work: Work, device: Accelerator
+    config: TrialConfig, shape: Shape, parameters: int, memory: Memory, work: Work, device: Accelerator
 ) -> Seconds:
     """Everything is shared by the ranks, but for sampling without vLLM, which is rank 0's; each has a whole GPU."""
     speed = device.tflops * 1e12 * FLOPS_REACHED
@@ -219,7 +219,7 @@ def _seconds(
 
 
 def _sampling_seconds(
-    config: RunConfig, shape: Shape, parameters: int, memory: Memory, device: Accelerator, responses: int
+    config: TrialConfig, shape: Shape, parameters: int, memory: Memory, device: Accelerator, responses: int
 ) -> float:
     """Decoding reads all weights and the cache of all running responses once a token, or computes, whichever is slower.
 
@@ -241,7 +241,7 @@ def _sampling_seconds(
     return rounds * a_round + prefill
 
 
-def concurrent_responses(config: RunConfig, shape: Shape, parameters: int, memory: Memory) -> float:
+def concurrent_responses(config: TrialConfig, shape: Shape, parameters: int, memory: Memory) -> float:
     """How many responses of the longest kind the generator's cache holds at a time."""
     prompt, _ = _lengths(config)
     width = 2 if in_bfloat16(config) and _has_copy(config) else 4
@@ -253,7 +253,7 @@ def concurrent_responses(config: RunConfig, shape: Shape, parameters: int, memor
 
 
 def _warnings(
-    config: RunConfig, shape: Shape, parameters: int, memory: Memory, device: Accelerator | None
+    config: TrialConfig, shape: Shape, parameters: int, memory: Memory, device: Accelerator | None
 ) -> list[str]:
     found: list[str] = []
     longest = config.rollout.max_response_length
@@ -279,7 +279,7 @@ def _warnings(
     return found
 
 
-def _remedies(config: RunConfig) -> list[str]:
+def _remedies(config: TrialConfig) -> list[str]:
     """What would lower the peak and is not in use yet, the cheapest first."""
     engine = config.engine
     remedies = []

@@ -1,4 +1,9 @@
-"""Who samples. A generator draws responses from the policy at temperature 1, without top-p or top-k."""
+"""Who samples.
+
+A generator draws responses from the policy at temperature 1, without top-p or top-k.
+
+May import: words, `config`, `policy`, `ranks`.
+"""
 
 from __future__ import annotations
 

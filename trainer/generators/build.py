@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.config.choices import GeneratorBackend
 from trainer.config.machine import check_installed
 from trainer.generators import Generator
@@ -17,7 +17,7 @@ from trainer.policy.model import load_policy, load_tokenizer
 
 
 def build_generator(
-    config: RunConfig, base: Path | str, policy: PreTrainedModel | None, device: torch.device
+    config: TrialConfig, base: Path | str, policy: PreTrainedModel | None, device: torch.device
 ) -> Generator:
     """The generator of `rollout.backend` on `device`: on `policy` itself, or on a copy of its own loaded from `base`.
 

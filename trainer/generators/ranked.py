@@ -1,4 +1,4 @@
-"""Sampling on all ranks of a run: each draws for its share of the problems, from a copy of the policy of its own."""
+"""Sampling on all ranks of a trial: each draws for its share of the problems, from a copy of the policy of its own."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Sampling by vLLM in the trial's own process: the weights are handed over in memory after every update.
 
 One source for the CUDA and the CPU build, vLLM 0.26 to 0.30. The GPU path and sleep mode have not been run on a GPU.
+
+vLLM is imported in functions, as a guest (`own_process`): it changes the process that imports it.
 """
 
 from __future__ import annotations
@@ -83,7 +85,7 @@ class VllmGenerator:
         params = [self._params(derive(seed, problem.id, i)) for problem in problems for i in range(n)]
         with self._guest():
             self._wake(*SLEEPING)
-            # Also without new weights: what an earlier call has left would make a resumed run differ in the last bits.
+            # Also without new weights: what an earlier call left would make a resumed trial differ in the last bits.
             self._llm.reset_prefix_cache()
             outputs = iter(self._llm.generate(requests, params, use_tqdm=False))
             if self._config.sleep:

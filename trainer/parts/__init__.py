@@ -1,13 +1,13 @@
-"""From a configuration to the parts of a run: engine, generator, task and order, and what each further rank holds.
+"""From a configuration to the parts of a trial, and what each further rank holds.
 
-May import: words, `config`, `tasks`, `algorithm`, `policy`, `generators`, `engines`, `ranks`.
+May import: words, `config`, `ranks`, `policy`, `tasks`, `generators`, `engines`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.engines import Engine
 from trainer.generators import Generator
 from trainer.tasks import Task
@@ -18,7 +18,7 @@ from trainer.tasks.order import ProblemOrder
 class Parts:
     """What a step needs besides its number."""
 
-    config: RunConfig
+    config: TrialConfig
     task: Task
     order: ProblemOrder
     generator: Generator

@@ -1,4 +1,4 @@
-"""From a configuration to the parts of a run: engine, generator, task and the order of its problems."""
+"""From a configuration to the parts of a trial: engine, generator, task and the order of its problems."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from trainer.config import RunConfig, every_rank_samples
+from trainer.config import TrialConfig, every_rank_samples
 from trainer.config.choices import Baseline, EngineBackend, GeneratorBackend
 from trainer.config.device import pick_device
 from trainer.config.machine import check_installed
@@ -23,8 +23,8 @@ from trainer.tasks import Task, load_task
 from trainer.tasks.order import ProblemOrder
 
 
-def build_parts(config: RunConfig, base: Path, launcher: Launcher) -> Parts:
-    """The parts of a run that starts from the model in the folder `base`; `launcher` starts further ranks."""
+def build_parts(config: TrialConfig, base: Path, launcher: Launcher) -> Parts:
+    """The parts of a trial that starts from the model in the folder `base`; `launcher` starts further ranks."""
     torch.set_num_threads(config.engine.threads)
     device = pick_device(config)
     task = load_task(config.task)
@@ -47,7 +47,7 @@ def build_parts(config: RunConfig, base: Path, launcher: Launcher) -> Parts:
     return Parts(config, task, order, build_generator(config, base, engine.policy, device), engine)
 
 
-def _torch_engine(config: RunConfig, base: Path, device: torch.device) -> TorchEngine:
+def _torch_engine(config: TrialConfig, base: Path, device: torch.device) -> TorchEngine:
     policy, reference = load_pair(base, torch.float32, config.engine, device)
     critic = None
     if config.algorithm.baseline is Baseline.critic:
@@ -60,7 +60,7 @@ def _torch_engine(config: RunConfig, base: Path, device: torch.device) -> TorchE
 
 
 def _with_deepspeed(
-    config: RunConfig, base: Path, launcher: Launcher, task: Task, order: ProblemOrder, device: torch.device
+    config: TrialConfig, base: Path, launcher: Launcher, task: Task, order: ProblemOrder, device: torch.device
 ) -> Parts:
     check_installed(config)
     # Imported here: most runs do without, and its import takes seconds.

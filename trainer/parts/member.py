@@ -1,4 +1,4 @@
-"""What each rank of a DeepSpeed run holds: a shard of the engine and, with vLLM, a generator of its own.
+"""What each rank of a DeepSpeed trial holds: a shard of the engine and, with vLLM, a generator of its own.
 
 Rank 0's is in the trial's process; `python -m trainer.parts.member` is the process of another one.
 """
@@ -48,7 +48,7 @@ def build_member(seat: Seat, world: World) -> Member:
 
 
 def follow(seat: Seat) -> None:
-    """A rank other than 0: returns when rank 0 says that the run is over; an error, also that it is gone, is raised."""
+    """A rank other than 0: returns when rank 0 says that the trial is over; raises an error, also that it is gone."""
     with World(seat) as world:
         member = build_member(seat, world)
         follow_commands(member, world)

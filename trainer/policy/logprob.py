@@ -1,6 +1,6 @@
 """Exact log-probabilities and entropies of sampled responses, in chunks, shared by all engines.
 
-The head turns hidden states into logits over V entries; a float32 tensor of [B, L, V] would be the largest of a run by
+The head turns hidden states into logits over V entries; a float32 tensor of [B, L, V] would be a trial's largest by
 far. Here only response positions reach the head, at most `chunk_tokens` of them at once, and a chunk's logits are
 computed again in the backward pass instead of being kept. So at most chunk_tokens * V logits exist, in about three
 tensors of float32, and the head's gradient is one more tensor of its size: `benchmarks/memory.py` measures it.

@@ -1,1 +1,6 @@
-"""From published data sets to problems with reference answers: `minrl data prepare`."""
+"""From published data sets to problems with reference answers.
+
+`minrl data prepare` calls it.
+
+May import: words, `config`, `answers`, `policy`, `tasks`.
+"""

@@ -20,7 +20,7 @@ _MARKUP = re.compile(r"\\(?:(?:left|right|displaystyle|quad|qquad)(?![a-zA-Z])|[
 
 @dataclass
 class Counts:
-    """Rows of the source. read = kept + the others; `overlap` tells it for each evaluation set."""
+    """Rows of the source. read = kept + the others; `overlap` tells it for each held-out set."""
 
     read: int = 0
     no_answer: int = 0
@@ -39,7 +39,7 @@ def normalized(text: str) -> str:
 def without_repeats(
     problems: Iterable[PreparedProblem], evaluation: Mapping[str, Sequence[str]], counts: Counts
 ) -> Iterator[PreparedProblem]:
-    """Leaves out questions of the evaluation sets (name -> their questions), and all but the first print of any.
+    """Leaves out questions of the held-out sets (name -> their questions), and all but the first print of any.
 
     Questions are the same if their `normalized` texts are; a reworded question is not found.
     """

@@ -13,10 +13,13 @@ from typing import Any
 from trainer.answers.pool import CheckerPool, require_math_verify
 from trainer.config.hub import is_cached, is_hub_name, why_not_on_hub
 from trainer.errors import ConfigError
+from trainer.policy.prompts import encode_prompt
 from trainer.prepare.clean import Counts, not_too_long, with_parsable_answer, without_repeats
 from trainer.prepare.rows import Reading, choose_columns, problem_of
 from trainer.prepare.sets import DATA_SETS
 from trainer.prepare.sources import Source, open_source
+from trainer.rollout import Problem
+from trainer.tasks.math import INSTRUCTION
 from trainer.tasks.prepared import MANIFEST, PROBLEMS, PreparedProblem, read_manifest, read_prepared, write_prepared
 
 OnRow = Callable[[Counts], None]  # called after every row that was read
@@ -97,10 +100,8 @@ def _token_counter(name: str) -> Callable[[PreparedProblem], int]:
         reason = why_not_on_hub("models", name) if is_hub_name(name) else "this cannot be the name of one"
         if reason is not None:
             raise ConfigError(f"--tokenizer {name} is neither a folder nor a model of the hub ({reason})")
+    # Here, because it brings torch, which a set without a limit on lengths does not need.
     from trainer.policy.model import load_tokenizer
-    from trainer.policy.prompts import encode_prompt
-    from trainer.rollout import Problem
-    from trainer.tasks.math import INSTRUCTION
 
     try:
         tokenizer = load_tokenizer(name)

@@ -1,4 +1,7 @@
-"""Reads the rows of a source: Parquet, JSON or JSON Lines, one file or a folder of them, or a data set of the hub."""
+"""Reads the rows of a source: Parquet, JSON or JSON Lines, one file or a folder of them, or a data set of the hub.
+
+The packages of the hub are imported for a data set of the hub alone.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ IN_STEP = (DivergedError, ConfigError)  # raised before a collective call or aft
 
 
 class RankDiedError(RuntimeError):
-    """A follower's process ended in the middle of a run; what it printed is in the trial's log."""
+    """A follower's process ended in the middle of a trial; what it printed is in the trial's log."""
 
 
 @dataclass(frozen=True)

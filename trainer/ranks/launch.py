@@ -1,6 +1,6 @@
-"""Starts the processes that share a run's work with rank 0, and ends them: on this machine, unless someone else does.
+"""Starts the processes that share a trial's work with rank 0, and ends them: on this machine, unless someone else does.
 
-A scheduler that gives a run several machines hands in a `Launcher` of its own.
+A scheduler that gives a trial several machines hands in a `Launcher` of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Protocol
 
 import torch
 
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.config.device import on_gpu
 from trainer.errors import ConfigError
 
@@ -28,7 +28,7 @@ from trainer.errors import ConfigError
 class Seat:
     """All that a process needs to take its place: host and port are where rank 0 waits for it."""
 
-    config: RunConfig
+    config: TrialConfig
     base: Path
     rank: int
     ranks: int

@@ -1,4 +1,4 @@
-"""The process group of a run's ranks, apart from any that the process has already."""
+"""The process group of a trial's ranks, apart from any that the process has already."""
 
 from __future__ import annotations
 

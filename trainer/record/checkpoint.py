@@ -1,4 +1,4 @@
-"""Saves and restores a run between two steps, to the same bits on a CPU.
+"""Saves and restores a trial between two steps, to the same bits on a CPU.
 
 There is no random state to save: every seed is derived from names and the step. A checkpoint is a folder that appears
 whole or not at all; the newest one replaces those before it.
@@ -17,7 +17,7 @@ import torch
 
 @dataclass
 class Progress:
-    """What a run counts and remembers besides its steps; part of every checkpoint."""
+    """What a trial counts and remembers besides its steps; part of every checkpoint."""
 
     step: int = 0
     generated_tokens: int = 0

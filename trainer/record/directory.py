@@ -7,8 +7,8 @@
     metrics.jsonl      one line a step: step, timestamp_ms, metrics, checksum
     samples/step_<k>.parquet   eval/step_<k>.json   checkpoints/step_<k>/   policy/
 
-A metric line, once written, stays: a resumed run that repeats a step finds its line and keeps it, timestamp and all, so
-that replaying the file into MLflow never makes a second point. A line torn by a crash fails its checksum and is cut.
+A metric line, once written, stays: a resumed trial that repeats a step finds its line and keeps it, timestamp and all,
+so that replaying the file into MLflow never makes a second point. A line torn by a crash fails its checksum and is cut.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.config.compose import from_dict, to_dict
 from trainer.files import read_json, write_atomically, write_json
 
@@ -97,7 +97,7 @@ class TrialRecord:
 
     # --- what it is -------------------------------------------------------------------------------------------------
 
-    def create(self, config: RunConfig, identity: TrialIdentity, environment: Mapping[str, Any]) -> None:
+    def create(self, config: TrialConfig, identity: TrialIdentity, environment: Mapping[str, Any]) -> None:
         """Writes who the trial is, trial.json last: a trial that has it (`exists`) has the others too."""
         for folder in ("samples", "eval", "checkpoints"):
             (self.path / folder).mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ class TrialRecord:
     def exists(self) -> bool:
         return (self.path / "trial.json").is_file()
 
-    def config(self) -> RunConfig:
+    def config(self) -> TrialConfig:
         return from_dict(yaml.safe_load((self.path / "config.yaml").read_text()))
 
     def identity(self) -> TrialIdentity:

@@ -1,4 +1,4 @@
-"""Where and with what a run runs: versions, hardware, host, commit. Imports without torch."""
+"""Where and with what a trial runs: versions, hardware, host, commit. Imports without torch."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from trainer.config import SCHEMA_VERSION, RunConfig
+from trainer.config import SCHEMA_VERSION, TrialConfig
 from trainer.config.compose import to_dict
 from trainer.config.machine import model_folder
 from trainer.errors import ConfigError
@@ -19,7 +19,7 @@ DATA_MANIFEST = "manifest.json"  # what `minrl data prepare` writes beside the p
 SPREADING = ("ranks", "zero_stage", "offload")  # of the engine's fields
 
 
-def trial_id(config: RunConfig) -> str:
+def trial_id(config: TrialConfig) -> str:
     """16 hex digits over everything that can change a number of the trial.
 
     Left out are `resources`, but for whether there is a GPU (bfloat16, other kernels: other numbers), the name of the
@@ -37,8 +37,8 @@ def trial_id(config: RunConfig) -> str:
     return _digest({"schema": SCHEMA_VERSION, "base": base_hash(config), "config": content, **device})
 
 
-def base_hash(config: RunConfig) -> str:
-    """16 hex digits over what makes the weights that a run starts from.
+def base_hash(config: TrialConfig) -> str:
+    """16 hex digits over what makes the weights that a trial starts from.
 
     A toy base: its shape, recipe and seed, the task that it is taught, and the sources that build it. A local model:
     the contents of its configuration, tokenizer and weights. A hub model: its name, be it there or not (`check_model`).
@@ -54,7 +54,7 @@ def base_hash(config: RunConfig) -> str:
     return _digest({"model": content["model"], "task": content["task"], "sources": toy_base_hash()})
 
 
-def _content(config: RunConfig) -> dict[str, Any]:
+def _content(config: TrialConfig) -> dict[str, Any]:
     content = to_dict(config)
     content["task"]["params"] = _with_contents(content["task"]["params"])
     return content

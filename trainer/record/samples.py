@@ -16,7 +16,7 @@ from trainer.files import atomic_path
 class SampleRow:
     """One response of a group. token_ids, logprobs and entropies (nats) have one entry a response token.
 
-    `advantage` and `kept` are what the run's algorithm would make of the group; advantage is None where the algorithm
+    `advantage` and `kept` are what the trial's algorithm would make of the group; advantage is None where the algorithm
     rejected the response, the bare reward where a critic's values are still to be subtracted, and 1 and -1 for the
     chosen and the rejected response of DPO's pair.
     """

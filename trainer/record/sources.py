@@ -1,7 +1,7 @@
 """Hashes of the trainer's sources by what they say. Imports without torch.
 
 A definition counts by its syntax tree and by what the names in it stand for. The file that it lies in, its docstring,
-comments and layout do not count: where a definition is moved, the runs of before go on, and nobody has to run them
+comments and layout do not count: where a definition is moved, the trials of before go on, and nobody has to run them
 again because a sentence was mended.
 """
 
@@ -19,11 +19,11 @@ UNCOUNTED = ("cli/", "record/sources.py")  # the commands, which only show numbe
 # What shapes the weights of a toy base: its training, its network and tokenizer, and the task that demonstrates.
 OF_A_TOY_BASE = ("bases/supervise.py", "policy/model.py", "seeds.py", "tasks/arithmetic.py")
 
-# Sources that compute what earlier ones did, to the same bits, by the hash of those: their runs and bases go on. An entry
-# is for the very sources that were compared, and to be removed with their next change (a test says when).
+# Sources that compute what earlier ones did, to the same bits, by the hash of those: their trials and bases go on. An
+# entry is for the very sources that were compared, and to be removed with their next change (a test says when).
 KNOWN_AS: dict[str, str] = {
-    "8c90ba6f2efd35b2": "bed64552b76a8447",
-    "5fa131c2062b4dda": "4c4645fe51894b48",
+    "1b7281a2e5533735": "bed64552b76a8447",
+    "84516c5a7bbd11bb": "4c4645fe51894b48",
 }
 
 
@@ -31,7 +31,7 @@ KNOWN_AS: dict[str, str] = {
 def code_hash() -> str:
     """16 hex digits over all of the trainer but what is `UNCOUNTED`: equal hashes mean that the same code ran.
 
-    Presets are no part of it: their values stand in a run's configuration, and so in its id.
+    Presets are no part of it: their values stand in a trial's configuration, and so in its id.
     """
     names = sorted(file.relative_to(PACKAGE).as_posix() for file in PACKAGE.rglob("*.py"))
     return _known(sources_hash(PACKAGE, [PACKAGE / name for name in names if not name.startswith(UNCOUNTED)]))

@@ -1,8 +1,11 @@
-"""Where problems come from. A task is a class whose constructor takes what `task.params` holds.
+"""Where problems come from, in which order, and from responses to verified groups.
 
-A task is named in one of two ways: by its entry point in the group ``minrl.tasks`` (``task.name=arithmetic``), or,
-without installing anything, as ``module:Class`` of a module that Python can import or that lies in the current
-directory (``task.name=parity:Parity``). Imports without torch.
+A task is a class whose constructor takes what `task.params` holds. It is named in one of two ways: by its entry point
+in the group ``minrl.tasks`` (``task.name=arithmetic``), or, without installing anything, as ``module:Class`` of a
+module that Python can import or that lies in the current directory (``task.name=parity:Parity``). This file imports
+without torch.
+
+May import: words, `config`, `answers`.
 """
 
 from __future__ import annotations
@@ -38,14 +41,14 @@ class Task(Protocol):
 
 @runtime_checkable
 class BatchVerifier(Task, Protocol):
-    """A task that checks many responses at once, e.g. in processes of its own that live as long as the run."""
+    """A task that checks many responses at once, e.g. in processes of its own that live as long as the trial."""
 
     def verify_all(self, pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """The verdicts on (problem, response), in their order."""
         ...
 
     def close(self) -> None:
-        """Called once at the end of a run, even if nothing was verified."""
+        """Called once at the end of a trial, even if nothing was verified."""
         ...
 
 

@@ -42,7 +42,7 @@ class Level:
 class ArithmeticTask:
     """Generated sums. `levels` maps a level's name to its `Level` (or its fields); `seed` fixes the problem sets.
 
-    The same seed gives the same problems whatever the run's seed: runs differ in the order of problems only.
+    The same seed gives the same problems whatever the trial's seed: trials differ in the order of problems only.
     """
 
     levels: Mapping[str, Mapping[str, object] | Level]

@@ -69,7 +69,7 @@ class MathTask:
         return problems
 
     def heldout(self) -> Sequence[Problem]:
-        """All sets, mixed: a run that evaluates on the first few has some of each. A level's name says of which set."""
+        """All sets, mixed, so that the first few hold some of each; a difficulty tells of which set it is."""
         problems = [problem for name, path in self._eval.items() for problem in self._problems(path, name)]
         random.Random(derive(0, "math", "heldout")).shuffle(problems)
         return problems
@@ -87,14 +87,14 @@ class MathTask:
     def close(self) -> None:
         self._pool.close()
 
-    def _problems(self, path: Path, eval_set: str | None) -> list[Problem]:
+    def _problems(self, path: Path, split_set: str | None) -> list[Problem]:
         return [
             Problem(
-                id=row.id if eval_set is None else f"{eval_set}/{row.id}",
+                id=row.id if split_set is None else f"{split_set}/{row.id}",
                 prompt=row.prompt + self._instruction,
                 answer=row.answer,
-                split_set=eval_set or row.source,
-                difficulty=row.difficulty if eval_set in (None, row.difficulty) else f"{eval_set}_{row.difficulty}",
+                split_set=split_set or row.source,
+                difficulty=row.difficulty if split_set in (None, row.difficulty) else f"{split_set}_{row.difficulty}",
                 system=self._system,
                 chat=self._chat,
             )

@@ -1,4 +1,4 @@
-"""The order of training problems: a function of the run's seed and the step, the same whatever the variant."""
+"""The order of training problems: a function of the trial's seed and the step, the same whatever the variant."""
 
 from __future__ import annotations
 

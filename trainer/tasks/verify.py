@@ -12,7 +12,7 @@ from trainer.tasks import BatchVerifier, Task
 
 
 def verify(task: Task, sampled: Sequence[Sequence[Rollout]]) -> list[Group]:
-    """One `Group` a problem. A verifier that raises ends the run: an error is not a wrong answer.
+    """One `Group` a problem. A verifier that raises ends the trial: an error is not a wrong answer.
 
     A task with `verify_all` is asked once for all responses, any other response by response. Raises `ConfigError` for a
     verifier that raises, or returns anything but a `Verdict`.

@@ -1,4 +1,4 @@
-"""MLflow, of which nothing else in the trainer writes: stores, and the runs there that mirror directories.
+"""MLflow, to which nothing else writes: stores, and the runs there that mirror directories.
 
 May import: words, `config`, `record`.
 """

@@ -3,6 +3,8 @@
 The directory is the truth. The mirror keeps no queue of its own: whatever could not be delivered is read from the
 directory again, with the timestamps that it holds, so that a point is never missing and never doubled. MLflow drops a
 metric row that it has already: run, key, value, step and timestamp alike.
+
+MLflow is imported in functions, after `store.connect` has set its environment.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Reaches an MLflow store: which addresses are understood, whether one answers, and its one-time initialisation.
 
 MLflow itself waits for minutes on a store that does not answer. Here everything is asked once, with a short timeout.
+
+MLflow is imported in functions, after `connect` has set its environment; it takes seconds.
 """
 
 from __future__ import annotations

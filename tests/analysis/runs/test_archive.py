@@ -68,7 +68,7 @@ def test_axes_of_mixed_kinds_come_back_as_written(empty_store: Store, tmp_path: 
     pd.testing.assert_frame_equal(back.metrics, written.metrics)
 
 
-def test_the_plan_and_the_surroundings_travel_with_the_runs(empty_store: Store, tmp_path: Path) -> None:
+def test_the_plan_and_the_environments_travel_with_the_runs(empty_store: Store, tmp_path: Path) -> None:
     run_id = empty_store.trial("s", "grpo", 0, {keys.REWARD_MEAN: {1: 0.5}}, **{keys.TAG_CODE_HASH: "c0de"})
     empty_store.client.log_dict(run_id, {"versions": {"torch": "2.11"}, "host": "mine"}, "environment.json")
     empty_store.plan("s", [("grpo", 0), ("grpo", 1)])

@@ -11,12 +11,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trainer.bases.ensure import ensure_base
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.errors import ConfigError
 from trainer.policy.model import character_tokenizer
 from trainer.record.identity import base_hash
 
-Compose = Callable[..., RunConfig]
+Compose = Callable[..., TrialConfig]
 QUICK = ("model.base.skill_steps=4", "model.base.habit_steps=2")
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from trainer import keys
 from trainer.algorithm.advantage import assign
 from trainer.algorithm.batch import MiniBatch, Sample, cut
-from trainer.config import ModelConfig, RunConfig
+from trainer.config import ModelConfig, TrialConfig
 from trainer.config.compose import compose
 from trainer.engines.deepspeed_settings import PERSISTENT_VALUES
 from trainer.engines.torch_engine import TorchEngine
@@ -52,7 +52,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def config(stage: int, ranks: int, *overrides: str) -> RunConfig:
+def config(stage: int, ranks: int, *overrides: str) -> TrialConfig:
     """Small micro-batches, so that several make an update."""
     return compose(
         [

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.config import EngineConfig, ModelConfig, OptimConfig, RunConfig
+from trainer.config import EngineConfig, ModelConfig, OptimConfig, TrialConfig
 from trainer.config.accelerators import ACCELERATORS
 from trainer.config.choices import Architecture
 from trainer.config.compose import compose, presets
@@ -32,11 +32,11 @@ PARAMETERS = {  # of the checkpoints as published
 }
 
 
-def scale(name: str, *overrides: str) -> RunConfig:
+def scale(name: str, *overrides: str) -> TrialConfig:
     return compose([f"scale={name}", *overrides])
 
 
-def without_weights(config: RunConfig) -> RunConfig:
+def without_weights(config: TrialConfig) -> TrialConfig:
     path = config.model.path and NOT_ON_DISK
     return replace(config, model=replace(config.model, path=path))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from trainer.config import RunConfig
+from trainer.config import TrialConfig
 from trainer.config.choices import (
     Architecture,
     Attention,
@@ -76,7 +76,7 @@ def _other(key: str, value: Any) -> Any:
     return f"{value}_"
 
 
-def _changed(key: str, value: Any) -> RunConfig:
+def _changed(key: str, value: Any) -> TrialConfig:
     content = deepcopy(to_dict(CONFIG))
     *sections, name = key.split(".")
     place = content
