@@ -293,6 +293,16 @@ def test_no_file_is_named_for_everything_and_nothing() -> None:
     assert [path for path in sources(*PACKAGES) if path.stem in ("utils", "helpers", "misc", "common")] == []
 
 
+def test_git_and_the_linters_see_every_source() -> None:
+    """They pass over what .gitignore names: a pattern for a user's folder must not match a room of the same name."""
+    named = [str(path) for path in sources(*PACKAGES, "tests", "benchmarks")]
+    command = ["git", "-C", str(ROOT), "check-ignore", "--no-index", "--stdin"]
+    done = subprocess.run(command, input="\n".join(named), capture_output=True, text=True)
+    if done.returncode == 128:
+        pytest.skip("not a git checkout")
+    assert done.stdout.splitlines() == []
+
+
 def test_nothing_is_left_to_do_in_the_sources() -> None:
     mark = re.compile(r"\b(TODO|FIXME|XXX)\b")
     assert [str(path) for path in sources(*PACKAGES) if mark.search(path.read_text())] == []

@@ -26,14 +26,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.stores.cache import write_parquet
-from analysis.runs.frames import TEXT, metric_table
-from analysis.stores.points import Points, matches
-from analysis.runs.load import unknown_sweep
 from analysis.runs import ALL_KEYS, Runs
-from trainer.errors import nearest
+from analysis.runs.frames import TEXT, metric_table
+from analysis.runs.load import unknown_sweep
+from analysis.stores.cache import write_parquet
+from analysis.stores.points import Points, matches
 from trainer import keys
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, nearest
 
 ENDING = ".zip"
 FORMAT = 1

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.runs import Runs
 from analysis.runs.frames import NOT_CONFIGURATION
 from analysis.stores.points import matches
-from analysis.runs import Runs
 from trainer.errors import ConfigError
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.runs.replicates import seed_range
-from analysis.runs.frames import point_name
 from analysis.runs import Runs
+from analysis.runs.frames import point_name
+from analysis.runs.replicates import seed_range
 
 COLUMNS = ["variant", "point", "seed", "trial_id", "standing", "step", "steps", "last_point", "reason"]
 

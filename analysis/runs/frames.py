@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from analysis.stores import StoredRun
-
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.stores import StoredRun
 from analysis.stores.points import Points
 from trainer import keys
 from trainer.config import defaults

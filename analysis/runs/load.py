@@ -53,7 +53,8 @@ def load(
 
 
 def unknown_sweep(sweep: str, known: Sequence[str], where: str) -> ConfigError:
-    return ConfigError(f"no sweep {sweep!r} in {where}{nearest(sweep, known, most=3)}; it has {', '.join(known) or 'none'}")
+    near = nearest(sweep, known, most=3)
+    return ConfigError(f"no sweep {sweep!r} in {where}{near}; it has {', '.join(known) or 'none'}")
 
 
 def _counts(run: StoredRun) -> bool:

@@ -7,8 +7,6 @@ told by its id, counts once.
 
 from __future__ import annotations
 
-from analysis.runs.replicates import BASE_SEED
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,9 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from analysis.runs.frames import metric_table, point_names
-from analysis.stores.points import Points
 from analysis.runs import Runs
+from analysis.runs.frames import metric_table, point_names
+from analysis.runs.replicates import BASE_SEED
+from analysis.stores.points import Points
 from trainer.config import defaults
 from trainer.errors import ConfigError
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import yaml
 
+from analysis.runs import Runs
 from analysis.runs.frames import point_names
 from analysis.runs.pool import metrics_of
-from analysis.runs import Runs
-from trainer.errors import nearest
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, nearest
 
 
 def at(runs: Runs, values: Mapping[str, Any]) -> Runs:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import yaml
 
+from analysis.runs import ALL_KEYS, Runs
 from analysis.runs.archive import ENDING, read_archive
 from analysis.runs.load import Progress, load
-from analysis.runs import ALL_KEYS, Runs
 from trainer.errors import ConfigError
 
 
