@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -33,15 +33,10 @@ def read_samples(sources: Sequence[Runs], seeds: Collection[int] | None = None, 
     tables: list[pd.DataFrame] = []
     recorded: set[int] = set()
     for runs in sources:
-        if runs.source.endswith(ENDING):
-            raise ConfigError(f"the archive {runs.source} holds no samples: open sweep {runs.sweep!r} itself, by name")
+        _refuse_archive(runs)
         with readable(runs.source):
             store = open_store(runs.source)
-            stored = {run.run_id: run for run in store.runs(runs.sweep, "trial")}
-            for row in runs.runs.to_dict("records"):
-                if seeds is not None and row["seed"] not in seeds:
-                    continue
-                run = stored[row["run_id"]]
+            for row, run in _stored(store, runs, seeds):
                 found = _paths(store, run)
                 recorded |= found.keys()
                 tables += [_read(store, run, found[each], row, runs.axes) for each in _wanted(found, step)]
@@ -49,6 +44,19 @@ def read_samples(sources: Sequence[Runs], seeds: Collection[int] | None = None, 
         there = ", ".join(map(str, sorted(recorded)))
         raise ConfigError(f"no run has samples of step {step}: there are {there}" if there else "no run has samples")
     return pd.concat(tables, ignore_index=True)
+
+
+def _refuse_archive(runs: Runs) -> None:
+    if runs.source.endswith(ENDING):
+        raise ConfigError(f"the archive {runs.source} holds no samples: open sweep {runs.sweep!r} itself, by name")
+
+
+def _stored(store: Store, runs: Runs, seeds: Collection[int] | None) -> Iterator[tuple[dict[Any, Any], StoredRun]]:
+    """The rows of the run table, those of `seeds` if given, each with its run in the store."""
+    stored = {run.run_id: run for run in store.runs(runs.sweep, "trial")}
+    for row in runs.runs.to_dict("records"):
+        if seeds is None or row["seed"] in seeds:
+            yield row, stored[row["run_id"]]
 
 
 def _paths(store: Store, run: StoredRun) -> dict[int, str]:

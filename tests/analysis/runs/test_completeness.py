@@ -50,7 +50,7 @@ def test_every_planned_cell_has_its_standing(holed: Store) -> None:
 
 def test_one_line_tells_what_is_not_done(holed: Store) -> None:
     assert incomplete(load(holed.uri, "s")) == (
-        "sweep s is incomplete: of 8 cells 2 missing (grpo seeds 2-3), 1 failed (raft seed 1), "
+        "sweep s is incomplete: of 8 trials 2 missing (grpo seeds 2-3), 1 failed (raft seed 1), "
         "1 interrupted (raft seed 3), 1 running (raft seed 0), 1 diverged (grpo seed 1), 1 stale (raft seed 2)"
     )
 
