@@ -4,7 +4,7 @@
 
 A narrow model (hidden size 128, one layer), so that the head is nearly all of it: log-probabilities with gradients and
 entropies without, then a backward pass, on one CPU thread in float32. Each line is a process of its own; the peak is
-that of its resident memory over what it had before the pass. "bound" is what `trainer.forecast.estimate` counts for
+that of its resident memory over what it had before the pass. "bound" is what `trainer.forecast.memory` counts for
 the logits of a chunk, plus the head's gradient and the one that is added to it.
 """
 
@@ -23,7 +23,7 @@ from rich.table import Table
 from transformers import PreTrainedModel
 
 from trainer.config import ModelConfig
-from trainer.forecast.estimate import LOGITS_BYTES
+from trainer.forecast.memory import LOGITS_BYTES
 from trainer.policy.logprob import TokenBatch, collate, logprobs_and_entropies, response_states
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.rollout import Problem, Rollout

@@ -8,7 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from trainer import keys
-from trainer.forecast.estimate import GIB, RESERVED_GIB, Estimate
+from trainer.forecast.estimate import RESERVED_GIB, Estimate
+from trainer.forecast.memory import GIB
 
 HEADINGS = {"all_wrong_frac": "all wrong", "mixed_frac": "mixed", "all_correct_frac": "all correct"}
 

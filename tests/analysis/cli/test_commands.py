@@ -209,7 +209,7 @@ def test_what_is_missing_is_told_in_a_line(empty_store: Store, figures: Command,
     empty_store.plan("s", [("grpo", 0), ("grpo", 1), ("raft", 0)])
     done = figures(empty_store, "s", "--variants", "grpo", "--no-png")
     assert done.returncode == 0, done.stderr
-    line = "sweep s is incomplete: of 3 cells 2 missing (grpo seed 1; raft seed 0)"
+    line = "sweep s is incomplete: of 3 trials 2 missing (grpo seed 1; raft seed 0)"
     assert line in done.stdout.splitlines()
 
 

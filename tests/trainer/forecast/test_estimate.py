@@ -17,7 +17,8 @@ from trainer.config.choices import Architecture
 from trainer.config.compose import compose, presets
 from trainer.engines.torch_engine import TorchEngine
 from trainer.errors import ConfigError
-from trainer.forecast.estimate import BUCKET_VALUES, GIB, RESERVED_GIB, estimate
+from trainer.forecast.estimate import RESERVED_GIB, estimate
+from trainer.forecast.memory import BUCKET_VALUES, GIB
 from trainer.forecast.shapes import TOY_VOCABULARY, parameters_on_meta, shape_of
 from trainer.policy.logprob import collate, response_states
 from trainer.policy.model import build_model, character_tokenizer
