@@ -15,6 +15,7 @@ from analysis.claims.compare import PairedDifference, compare
 from analysis.claims.files import verdict_frame
 from analysis.claims.judge import judge
 from analysis.claims.page import fragment
+from analysis.claims.verdicts import Verdict
 from analysis.figures import FIGURES, SUMMARIES
 from analysis.figures.metrics import metric_panels
 from analysis.figures.needs import Figure, Summary
@@ -23,6 +24,7 @@ from analysis.measures.x_axis import XAxis
 from analysis.runs import Runs, slices
 from analysis.runs.completeness import completeness
 from analysis.runs.pool import pool
+from analysis.runs.replicates import seed_range
 from analysis.runs.samples import Step, read_samples
 from analysis.runs.source import open_sources
 from trainer.errors import ConfigError, nearest
@@ -141,13 +143,14 @@ class Study:
         Columns: claim (int), statement, verdict (supported, contradicted, underpowered, not tested), sentence (text);
         then of the test that decides: comparison (text), effect, low, high (in unit), unit (text), n (units);
         p_holm, p_opposite_holm (corrected over the whole question, whichever claims are asked for); seeds_needed
-        (units; NA where none would do). Raises `ConfigError` for runs that differ in more than a claim allows.
+        (units; NA where none would do). Raises `ConfigError` for a number that no claim has, and for runs that differ
+        in more than a claim allows.
         """
-        return verdict_frame([each for each in judge(self._sources) if ids is None or each.claim.id in ids])
+        return verdict_frame(self._judged(ids))
 
     def claims(self, ids: Collection[int] | None = None) -> Html:
         """The same as a page for a notebook: a summary, then every test of each claim. Raises as `verdicts` does."""
-        return Html(fragment([each for each in judge(self._sources) if ids is None or each.claim.id in ids]))
+        return Html(fragment(self._judged(ids)))
 
     def samples(
         self, variants: str | Collection[str] | None = None, seeds: Collection[int] | None = None, step: Step = "last"
@@ -175,6 +178,15 @@ class Study:
         ]
         return Html("<br>".join(rows))
 
+    def _judged(self, ids: Collection[int] | None) -> list[Verdict]:
+        """Holm's correction is made over a whole question, whichever of its claims are asked for."""
+        verdicts = judge(self._sources)
+        known = [verdict.claim.id for verdict in verdicts]
+        unknown = [number for number in ids or () if number not in known]
+        if unknown:
+            raise ConfigError(f"no claim {unknown[0]}: there are {seed_range(known)}")
+        return [verdict for verdict in verdicts if ids is None or verdict.claim.id in ids]
+
     def _check_metric(self, name: str, figures: Sequence[str]) -> None:
         logged = sorted(map(str, self._pooled.metrics["key"].unique()))
         if name not in logged:
@@ -193,6 +205,8 @@ def open_study(
     that does not answer, and sweeps that cannot be pooled.
     """
     given = [sweeps] if isinstance(sweeps, str) else list(sweeps)
+    if not given:
+        raise ConfigError("no sweep is named: give the name of one, its file, an archive, or 'shipped'")
     folder = Path(runs_dir or os.environ.get("MINRL_RUNS_DIR", "runs"))
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     return Study(open_sources([str(SHIPPED) if each == "shipped" else each for each in given], folder, uri))

@@ -17,6 +17,11 @@ from analysis.claims.sentences import sentence
 from analysis.claims.verdicts import Finding, Verdict
 from trainer.files import write_atomically
 
+VERDICT_COLUMNS = [
+    *("claim", "statement", "verdict", "sentence", "comparison", "effect", "low", "high", "unit", "n"),
+    *("p_holm", "p_opposite_holm", "seeds_needed"),
+]
+
 
 def frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """One row a comparison, decisive or beside; the claim's own columns repeat."""
@@ -25,7 +30,8 @@ def frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
 
 def verdict_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """One row a claim with the test that decides; the columns are those that `Study.verdicts` names."""
-    return pd.DataFrame([_deciding(verdict) for verdict in verdicts]).astype({"seeds_needed": "Int64"})
+    table = pd.DataFrame([_deciding(verdict) for verdict in verdicts], columns=VERDICT_COLUMNS)
+    return table.astype({"seeds_needed": "Int64"})
 
 
 def _deciding(verdict: Verdict) -> dict[str, Any]:

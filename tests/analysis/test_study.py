@@ -151,6 +151,16 @@ def test_verdicts_are_those_of_the_command(shipped: Study) -> None:
     pd.testing.assert_frame_equal(some, found[found["claim"].isin([2, 14])].reset_index(drop=True))
 
 
+def test_a_claim_or_sweep_that_is_not_there_is_one_line(shipped: Study) -> None:
+    with pytest.raises(ConfigError, match="no claim 18: there are 1-17"):
+        shipped.verdicts([2, 18])
+    assert len(shipped.verdicts([])) == 0
+    with pytest.raises(ConfigError, match="no sweep is named"):
+        open_study([])
+    with pytest.raises(ConfigError, match="no MLflow store at"):
+        open_study("mine", runs_dir="nowhere")
+
+
 # --- the documentation ------------------------------------------------------------------------------------------------
 
 
