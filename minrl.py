@@ -14,17 +14,17 @@ from typer.core import TyperGroup
 
 # command: where its function is, its panel, and its line in `minrl --help`
 LENT = {
-    "sweep": ("sweeps.cli:sweep_command", "Many runs", "Run a sweep file: every variant with every seed."),
-    "status": ("sweeps.cli:status_command", "Many runs", "Show what is planned, running, done or failed."),
+    "sweep": ("sweeps.cli:sweep_command", "Many trials", "Run a sweep file: every variant with every seed."),
+    "status": ("sweeps.cli:status_command", "Many trials", "Show what is planned, running, done or failed."),
     "figures": ("analysis.cli.figures:figures_command", "Results", "Draw a sweep's curves: HTML, CSV and PNG."),
     "claims": ("analysis.cli.claims:claims_command", "Results", "Judge the paper's 17 claims on your runs."),
     "report": ("analysis.cli.report:report_command", "Results", "Write one HTML page: claims, figures, settings."),
     "export": ("analysis.cli.export:export_command", "Results", "Write sweeps to an archive that needs no store."),
     "ui": ("dashboards.cli:ui_command", "Results", "Open MLflow's own interface on the recorded runs."),
-    "train": ("trainer.cli.train:train_command", "One run", "Train one policy in this process."),
-    "base": ("trainer.cli.base:base_command", "One run", "Train the toy base model, or show the one there is."),
-    "evaluate": ("trainer.cli.evaluate:evaluate_command", "One run", "Measure a model's accuracy on a task."),
-    "data": ("trainer.cli.data:data_app", "One run", "Prepare the data sets of the task math."),
+    "train": ("trainer.cli.train:train_command", "One trial", "Train one policy in this process."),
+    "base": ("trainer.cli.base:base_command", "One trial", "Train the toy base model, or show the one there is."),
+    "evaluate": ("trainer.cli.evaluate:evaluate_command", "One trial", "Measure a model's accuracy on a task."),
+    "data": ("trainer.cli.data:data_app", "One trial", "Prepare the data sets of the task math."),
 }
 
 

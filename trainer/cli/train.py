@@ -42,7 +42,7 @@ def train_command(
 
     Ctrl-C ends after the current step with a checkpoint; the same command goes
     on from there. A trial that is done is not repeated. The trained policy lies in
-    <runs>/single/<run>/policy, in Hugging Face format.
+    <runs>/single/<trial>/policy, in Hugging Face format.
     """
     from trainer.config.compose import compose
     from trainer.errors import ConfigError
