@@ -75,18 +75,23 @@ def summary_table(rows: Sequence[Row], title: str) -> Table:
 
 
 def print_differences(by_variant: Mapping[str, Mapping[str, str]], console: Console) -> None:
-    """One line a variant with the settings that most of the others do not share.
+    """One line a variant with the settings that most of the others do not share; of two, all that differ.
 
     `by_variant` maps a variant to its values of the keys that are not the same for all.
     """
     names = list(next(iter(by_variant.values())))
     if not names:
         return
-    common = {name: statistics.mode(values[name] for values in by_variant.values()) for name in names}
-    width = max(map(len, by_variant))
+    of_most = {name: statistics.mode(values[name] for values in by_variant.values()) for name in names}
+    common = {"most have": of_most} if len(by_variant) > 2 else {}
+    width = max(map(len, [*common, *by_variant]))
     console.print("what differs (seeds apart)", style="italic")
-    for label, values in {"most have": common, **by_variant}.items():
-        own = [f"{name}={value}" for name, value in values.items() if values is common or value != common[name]]
+    for label, values in {**common, **by_variant}.items():
+        own = [
+            f"{name}={value}"
+            for name, value in values.items()
+            if not common or label in common or value != of_most[name]
+        ]
         console.print(f"  {label:{width}}  {'  '.join(own) or '-'}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -34,8 +34,9 @@ KEY_PATTERNS = (keys.REWARD_ACCURACY, keys.ROLLOUT_ENTROPY, keys.ROLLOUT_KL_K1, 
 class Curves:
     """The same metric of several runs with one number of steps.
 
-    steps: int [steps], increasing; values: float [runs, steps], NaN where a run logged nothing; last: float [runs],
-    the last step that each run took; horizon: the step at which a complete run ends.
+    steps: int [steps], increasing, from 0 on where the metric was logged there; values: float [runs, steps], NaN where
+    a run logged nothing, which may be everywhere; shares are carried on after a stop already (`histories`). last: float
+    [runs], the last step that each run took; horizon: the step at which a complete run ends.
     """
 
     steps: Array

@@ -1,4 +1,4 @@
 """What a trial writes: its directory, samples and checkpoints, who it is and where it ran.
 
-May import: words, `config`.
+May import: words, `config`, `tasks`.
 """

@@ -13,6 +13,7 @@ from trainer.config.compose import to_dict
 from trainer.config.machine import model_folder
 from trainer.errors import ConfigError
 from trainer.record.sources import toy_base_hash
+from trainer.tasks import module_of
 
 MODEL_FILES = ("config.json", "tokenizer*", "*.safetensors", "*.bin")  # what shapes the numbers of a given model
 DATA_MANIFEST = "manifest.json"  # what `minrl data prepare` writes beside the problems
@@ -51,7 +52,8 @@ def base_hash(config: TrialConfig) -> str:
     path = content["model"].pop("path")
     if path is not None:
         return _digest({"hub": path})
-    return _digest({"model": content["model"], "task": content["task"], "sources": toy_base_hash()})
+    sources = toy_base_hash(module_of(config.task.name))
+    return _digest({"model": content["model"], "task": content["task"], "sources": sources})
 
 
 def _content(config: TrialConfig) -> dict[str, Any]:

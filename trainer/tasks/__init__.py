@@ -15,6 +15,7 @@ import inspect
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
@@ -81,12 +82,20 @@ def load_task(config: TaskConfig) -> Task:
     return task
 
 
+@cache
+def module_of(name: str) -> str | None:
+    """The module of the task that ``task.name`` names, without importing it; None for a name that nothing has."""
+    targets = {entry.name: entry.value for entry in entry_points(group=ENTRY_POINTS)}
+    target = name if ":" in name else targets.get(name)
+    return None if target is None else target.partition(":")[0]
+
+
 def _installed(name: str) -> Any:
     known = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if name not in known:
         raise ConfigError(
-            f"unknown task.name={name}{nearest(name, sorted(known))}; installed: {', '.join(sorted(known)) or 'none'}; "
-            "a class of your own is named module:Class"
+            f"unknown task.name={name}{nearest(name, sorted(known))}; installed: {', '.join(sorted(known)) or 'none'} "
+            "(a new entry point counts once its package is installed again); a class of your own is named module:Class"
         )
     return known[name].load()
 

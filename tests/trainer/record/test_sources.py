@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.record.sources import KNOWN_AS, OF_A_TOY_BASE, PACKAGE, UNCOUNTED, code_hash, sources_hash, toy_base_hash
+from trainer.config.compose import compose
+from trainer.record.identity import base_hash
+from trainer.record.sources import KNOWN_AS, PACKAGE, UNCOUNTED, code_hash, sources_hash, toy_base_hash
 
 FIRST = {
     "pack/words.py": "LIMIT = 3\n\ndef half(x: int) -> float:\n    return x / 2\n",
@@ -107,11 +109,34 @@ def test_neither_a_command_nor_a_preset_of_ones_own_makes_earlier_trials_stale(t
     assert hashed() != code_hash()
 
 
-def test_what_is_named_is_there() -> None:
-    assert all((PACKAGE / name).is_file() for name in OF_A_TOY_BASE)
+def test_of_a_toy_base_the_sources_of_its_own_task_count_and_no_others(tmp_path: Path) -> None:
+    copy = tmp_path / "trainer"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    script = (
+        "from trainer.config.compose import compose; from trainer.record.identity import base_hash\n"
+        "for name in ('arithmetic', 'trainer.tasks.math:MathTask', 'own:Own', 'trainer.tasks.none:None'):\n"
+        "    print(base_hash(compose([f'task.name={name}'])))"
+    )
+
+    def hashed() -> list[str]:
+        done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    before = hashed()
+    assert before[0] == base_hash(compose([]))
+    with open(copy / "tasks" / "math.py", "a") as file:
+        file.write("\nNEW = 1\n")
+    assert [one == other for one, other in zip(before, hashed(), strict=True)] == [True, False, True, True]
+    with open(copy / "bases" / "supervise.py", "a") as file:
+        file.write("\nNEW = 1\n")
+    assert not set(before) & set(hashed())
+
+
+def test_what_is_not_counted_is_there() -> None:
     assert all((PACKAGE / name).exists() for name in UNCOUNTED)
 
 
 def test_earlier_sources_are_named_for_todays_alone() -> None:
     """An entry of `KNOWN_AS` says that two sources compute the same; once one of them has changed it says nothing."""
-    assert set(KNOWN_AS.values()) <= {code_hash(), toy_base_hash()}, "the sources have changed: remove the entry"
+    todays = {code_hash(), toy_base_hash(None), toy_base_hash("trainer.tasks.arithmetic")}
+    assert set(KNOWN_AS.values()) <= todays, "the sources have changed: remove the entry"
