@@ -63,7 +63,7 @@ def row(config: TrialConfig, problems: list[Problem], n: int, repeats: int) -> l
         build_model(config.model, tokenizer, seed=0).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         policy, begun = load_policy(folder, torch.float32), time.perf_counter()
-        generator = build_generator(config, Path(folder), policy, pick_device())
+        generator = build_generator(config, Path(folder), policy, pick_device(config))
         start = time.perf_counter() - begun
         rates = [tokens_per_s(generator, problems, n, seed) for seed in range(repeats + 1)]
         begun = time.perf_counter()

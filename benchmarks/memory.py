@@ -50,7 +50,8 @@ def liger(model: PreTrainedModel, batch: TokenBatch) -> torch.Tensor:
 
     hidden, weight = response_states(model, batch), model.get_output_embeddings().weight
     nll, _ = LigerFusedLinearScaledCrossEntropyFunction.apply(hidden, weight, batch.targets, return_entropy=True)
-    return -nll
+    logprobs: torch.Tensor = -nll
+    return logprobs
 
 
 def measure(tokens: int, vocabulary: int, head: str, answer: Connection) -> None:

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from analysis.claims.calibration import (
+from analysis.claims.catalogue import Claim, Comparison, Direction, Kind, load_claims
+from analysis.claims.decision import Status, conjunction, decide, evidence
+from analysis.statistics.stats import power_t, power_tost, seeds_needed
+from benchmarks.calibration import (
     Rate,
     bootstrap_coverage,
     interval_coverage,
@@ -14,9 +17,6 @@ from analysis.claims.calibration import (
     no_effect,
     support_rate,
 )
-from analysis.claims.catalogue import Claim, Comparison, Direction, Kind, load_claims
-from analysis.claims.decision import Status, conjunction, decide, evidence
-from analysis.statistics.stats import power_t, power_tost, seeds_needed
 
 STUDIES, SD = 2000, 0.008
 CLAIMS = {claim.id: claim for claim in load_claims().claims}
