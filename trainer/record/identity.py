@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,14 @@ def trial_id(config: TrialConfig) -> str:
     where there are more devices, or fewer.
     """
     content = _content(config)
+    base = _base_hash(config, content)
     del content["resources"], content["scale"]
     for name in SPREADING:
         del content["engine"][name]
     if model_folder(config.model.path) is not None:
         del content["model"]["path"]
     device = {"device": "gpu"} if config.resources.gpus > 0 else {}
-    return _digest({"schema": SCHEMA_VERSION, "base": base_hash(config), "config": content, **device})
+    return _digest({"schema": SCHEMA_VERSION, "base": base, "config": content, **device})
 
 
 def base_hash(config: TrialConfig) -> str:
@@ -45,15 +47,18 @@ def base_hash(config: TrialConfig) -> str:
     the contents of its configuration, tokenizer and weights. A hub model: its name, be it there or not (`check_model`).
     Raises `ConfigError` for a path that is neither a model's folder nor a possible name.
     """
+    return _base_hash(config, _content(config))
+
+
+def _base_hash(config: TrialConfig, content: Mapping[str, Any]) -> str:
     folder = model_folder(config.model.path)
     if folder is not None:
         return _folder_hash(folder)
-    content = _content(config)
-    path = content["model"].pop("path")
-    if path is not None:
-        return _digest({"hub": path})
+    if config.model.path is not None:
+        return _digest({"hub": config.model.path})
+    model = {key: value for key, value in content["model"].items() if key != "path"}
     sources = toy_base_hash(module_of(config.task.name))
-    return _digest({"model": content["model"], "task": content["task"], "sources": sources})
+    return _digest({"model": model, "task": content["task"], "sources": sources})
 
 
 def _content(config: TrialConfig) -> dict[str, Any]:

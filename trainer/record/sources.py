@@ -15,13 +15,13 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-UNCOUNTED = ("cli/", "record/sources.py")  # the commands, which only show numbers, and this file
+UNCOUNTED = ("cli", "record.sources")  # the commands, which only show numbers, and this file
 OF_EVERY_TOY_BASE = ("trainer.bases.supervise", "trainer.policy.model", "trainer.seeds")  # what shapes its weights
 
 # Sources that compute what earlier ones did, to the same bits, by the hash of those: their trials and bases go on. An
 # entry is for the very sources that were compared, and to be removed with their next change (a test says when).
 KNOWN_AS: dict[str, str] = {
-    "d85a0c46133d18e8": "bed64552b76a8447",  # all of the trainer
+    "3f5e4b5802ca49a2": "bed64552b76a8447",  # all of the trainer
     "84516c5a7bbd11bb": "4c4645fe51894b48",  # a toy base on sums
     "ab304024af9f9d3a": "4c4645fe51894b48",  # a toy base on a task of a user's own
 }
@@ -33,8 +33,8 @@ def code_hash() -> str:
 
     Presets are no part of it: their values stand in a trial's configuration, and so in its id.
     """
-    names = sorted(file.relative_to(PACKAGE).as_posix() for file in PACKAGE.rglob("*.py"))
-    return _known(sources_hash(PACKAGE, [PACKAGE / name for name in names if not name.startswith(UNCOUNTED)]))
+    uncounted = tuple(f"{PACKAGE.name}.{name}" for name in UNCOUNTED)
+    return _known(_hash([name for name in _trainer() if not name.startswith(uncounted)], _trainer()))
 
 
 @cache
@@ -43,29 +43,33 @@ def toy_base_hash(task_module: str | None) -> str:
 
     The module of a task that is not the trainer's own does not count: its author names it otherwise when it changes.
     """
-    files = [_file_of(name) for name in OF_EVERY_TOY_BASE]
-    if task_module is not None and _file_of(task_module).is_file():
-        files.append(_file_of(task_module))
-    return _known(sources_hash(PACKAGE, files))
+    modules = [*OF_EVERY_TOY_BASE, task_module or ""]
+    return _known(_hash([name for name in modules if name in _trainer()], _trainer()))
 
 
-def _file_of(module: str) -> Path:
-    """The file of one of the trainer's modules; nothing that is a file for any other."""
-    package, *parts = module.split(".")
-    return PACKAGE.joinpath(*parts).with_suffix(".py") if parts and package == PACKAGE.name else Path()
+def sources_hash(package: Path) -> str:
+    """16 hex digits over the top-level statements of all modules of `package`, in whatever file or order.
+
+    Names that a statement takes from its module or from another one of the package stand for their definitions there.
+    """
+    modules = _read(package)
+    return _hash(modules, modules)
 
 
 def _known(found: str) -> str:
     return KNOWN_AS.get(found, found)
 
 
-def sources_hash(package: Path, files: Iterable[Path]) -> str:
-    """16 hex digits over the top-level statements of `files`, which are modules of `package`, in whatever order.
+@cache
+def _trainer() -> Mapping[str, _Module]:
+    return _read(PACKAGE)
 
-    Names that a statement takes from its module or from another one of the package stand for their definitions there.
-    """
-    modules = {_module_name(package, file): _Module.read(file) for file in package.rglob("*.py")}
-    chosen = [_module_name(package, file) for file in files]
+
+def _read(package: Path) -> dict[str, _Module]:
+    return {_module_name(package, file): _Module.read(file) for file in sorted(package.rglob("*.py"))}
+
+
+def _hash(chosen: Iterable[str], modules: Mapping[str, _Module]) -> str:
     return _digest(sorted(each for name in chosen for each in _statements(name, modules)))
 
 
@@ -126,30 +130,20 @@ def _tell(node: ast.AST, told: list[str], used: set[str], imported: dict[str, tu
 
     Empty fields are left out: which there are depends on Python's version.
     """
-    if isinstance(node, ast.ImportFrom):
-        imported |= {each.asname or each.name: (node.module or "", each.name) for each in node.names}
+    if isinstance(node, ast.stmt) and _says_nothing(node, used, imported):
         return
-    if isinstance(node, ast.Import):
-        imported |= {each.asname or each.name: (each.name, "") for each in node.names}
-        return
-    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-        for each in node.body:
-            _tell(each, [], used, imported)
-        return
-    if _is_text(node) or (isinstance(node, ast.Assign) and _names(node) == ["__all__"]):
-        return
-    if isinstance(node, ast.Name):
-        used.add(node.id)
-    told.append(type(node).__name__)
+    told.append(node.__class__.__name__)
     if isinstance(node, ast.Constant):
         told.append(repr(node.value))
         return
+    if isinstance(node, ast.Name):
+        used.add(node.id)
     for name in node._fields:
         value = getattr(node, name, None)
         if value is None or value == [] or name == "ctx":  # whether a name is read or set follows from its place
             continue
         told.append(name)
-        for each in value if isinstance(value, list) else [value]:
+        for each in value if isinstance(value, list) else (value,):
             if isinstance(each, ast.AST):
                 _tell(each, told, used, imported)
             else:
@@ -157,9 +151,21 @@ def _tell(node: ast.AST, told: list[str], used: set[str], imported: dict[str, tu
     told.append(")")
 
 
-def _is_text(node: ast.AST) -> bool:
-    """A docstring: any text that stands alone."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+def _says_nothing(node: ast.stmt, used: set[str], imported: dict[str, tuple[str, str]]) -> bool:
+    """Whether a statement is a docstring, a list of public names, or an import, which is kept in `imported`."""
+    if isinstance(node, ast.ImportFrom):
+        imported |= {each.asname or each.name: (node.module or "", each.name) for each in node.names}
+        return True
+    if isinstance(node, ast.Import):
+        imported |= {each.asname or each.name: (each.name, "") for each in node.names}
+        return True
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        for each in node.body:
+            _tell(each, [], used, imported)
+        return True
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return isinstance(node, ast.Assign) and _names(node) == ["__all__"]
 
 
 def _digest(parts: Iterable[str]) -> str:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from trainer.config.compose import compose
 from trainer.record.identity import base_hash
-from trainer.record.sources import KNOWN_AS, PACKAGE, UNCOUNTED, code_hash, sources_hash, toy_base_hash
+from trainer.record.sources import (
+    KNOWN_AS,
+    OF_EVERY_TOY_BASE,
+    PACKAGE,
+    UNCOUNTED,
+    code_hash,
+    sources_hash,
+    toy_base_hash,
+)
 
 FIRST = {
     "pack/words.py": "LIMIT = 3\n\ndef half(x: int) -> float:\n    return x / 2\n",
@@ -26,7 +35,7 @@ def _hash(folder: Path, files: dict[str, str]) -> str:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    return sources_hash(folder / "pack", sorted((folder / "pack").rglob("*.py")))
+    return sources_hash(folder / "pack")
 
 
 WORK = FIRST["pack/work.py"]
@@ -132,8 +141,8 @@ def test_of_a_toy_base_the_sources_of_its_own_task_count_and_no_others(tmp_path:
     assert not set(before) & set(hashed())
 
 
-def test_what_is_not_counted_is_there() -> None:
-    assert all((PACKAGE / name).exists() for name in UNCOUNTED)
+def test_what_is_counted_and_what_is_not_is_there() -> None:
+    assert all(find_spec(name) for name in (*(f"trainer.{name}" for name in UNCOUNTED), *OF_EVERY_TOY_BASE))
 
 
 def test_earlier_sources_are_named_for_todays_alone() -> None:
