@@ -53,7 +53,8 @@ class PairedDifference:
         """One line for a terminal or a notebook."""
         unit = f" {self.unit}" if self.unit else ""
         told = f"{self.of} - {self.against}, {self.endpoint}: {self.effect:+.4f}{unit}"
-        told += f" (95% {self.low:+.4f} to {self.high:+.4f}), p = {self.p:.2g}, n = {self.n}"
+        interval = f"95% {self.low:+.4f} to {self.high:+.4f}" if self.n > 1 else "one pair has no interval"
+        told += f" ({interval}), p = {self.p:.2g}, n = {self.n}"
         return "; ".join([told, *self.left_out])
 
 

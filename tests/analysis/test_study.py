@@ -140,6 +140,7 @@ def test_runs_that_differ_in_more_than_is_varied_are_not_compared_unless_asked(p
 def test_one_pair_says_nothing_of_the_spread(planted: Planted) -> None:
     found = Study([planted({"grpo": {}, "raftpp": {}}, [0])]).compare("raftpp", "grpo")
     assert (found.n, found.p, found.low, found.high) == (1, 1.0, float("-inf"), float("inf"))
+    assert "(one pair has no interval), p = 1, n = 1" in repr(found)
 
 
 def test_verdicts_are_those_of_the_command(shipped: Study) -> None:
