@@ -33,6 +33,7 @@ from analysis.stores.cache import write_parquet
 from analysis.stores.points import Points, matches
 from trainer import keys
 from trainer.errors import ConfigError, nearest
+from trainer.files import atomic_path
 
 ENDING = ".zip"
 FORMAT = 1
@@ -144,19 +145,15 @@ def _parquet(table: pa.Table) -> bytes:
 def _write(path: Path, members: Mapping[str, bytes]) -> None:
     if not path.parent.is_dir():
         raise ConfigError(f"no folder {path.parent}: create it, or write elsewhere")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with zipfile.ZipFile(temporary, "w") as archive:
+        with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             for name, content in members.items():
                 packed = zipfile.ZIP_DEFLATED if name == MANIFEST else zipfile.ZIP_STORED  # parquet is compressed
                 member = zipfile.ZipInfo(name, _EPOCH)
                 member.external_attr = 0o644 << 16
                 archive.writestr(member, content, packed)
-        os.replace(temporary, path)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _now() -> datetime:
