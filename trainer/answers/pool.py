@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from trainer.answers import Reference
 from trainer.errors import ConfigError, MissingError
 from trainer.rollout import Verdict
 
@@ -29,7 +30,7 @@ WAIT_FACTOR = 20  # wall-clock time over processor time after which a process is
 START_LIMIT_S = 120.0  # a process imports SymPy; seconds, on a busy machine with a cold disk many
 MISSING = "Math-Verify is not installed, which compares mathematical answers: pip install 'math-verify[antlr4_9_3]'"
 
-Pair = tuple[str, str | None]  # reference, answer
+Pair = tuple[Reference, str | None]  # an answer of None asks about the reference itself
 
 
 class CheckerError(ConfigError):
@@ -43,7 +44,11 @@ class CheckerPool:
     A pool that is used again after `close` starts anew. Raises `CheckerError` where a process does not start.
     """
 
-    def __init__(self, processes: int = 2, time_limit_s: float = 3.0, memory_limit_gib: float = 2.0) -> None:
+    def __init__(
+        self, processes: int = 2, time_limit_s: float = 3.0, memory_limit_gib: float = 2.0, worker: Path = WORKER
+    ) -> None:
+        """`worker` is the script of a checker, which speaks as `trainer.answers.worker` does."""
+        self._worker = worker
         self._processes = processes
         self._time_limit_s = time_limit_s
         self._memory_limit = int(memory_limit_gib * 2**30)
@@ -58,9 +63,9 @@ class CheckerPool:
     def check(self, pairs: Sequence[Pair]) -> list[Verdict]:
         """The verdict on each (reference, answer).
 
-        An answer of None asks whether the reference itself can be parsed: correct or unparsable.
+        An answer of None asks whether the reference itself can be judged: correct or unparsable.
         """
-        known = {pair: Verdict.correct for pair in pairs if pair[0] == pair[1]}
+        known = {pair: Verdict.correct for pair in pairs if pair[0].text == pair[1]}
         try:
             self._answer(deque(dict.fromkeys(pair for pair in pairs if pair not in known)), known)
         except BaseException:  # a reply that nobody waited for would be taken for the next check's
@@ -77,7 +82,7 @@ class CheckerPool:
         """Moves every pair from `waiting` to `known`."""
         self._checkers = [checker for checker in self._checkers if not checker.ended]  # killed for memory while idle
         while len(self._checkers) < min(self._processes, len(waiting)):
-            self._checkers.append(_Checker(self._time_limit_s, self._memory_limit))
+            self._checkers.append(_Checker(self._worker, self._time_limit_s, self._memory_limit))
         while waiting or any(checker.pair for checker in self._checkers):
             for checker in self._checkers:
                 if waiting and checker.idle:
@@ -89,13 +94,14 @@ class CheckerPool:
                     known[pair] = verdict
                 if checker.dead:
                     self._checkers.remove(checker)
-                    self._checkers.append(_Checker(self._time_limit_s, self._memory_limit))
+                    self._checkers.append(_Checker(self._worker, self._time_limit_s, self._memory_limit))
 
 
 class _Checker:
     """One process: starting, then idle or busy with `pair` until `deadline`."""
 
-    def __init__(self, time_limit_s: float, memory_limit: int) -> None:
+    def __init__(self, worker: Path, time_limit_s: float, memory_limit: int) -> None:
+        self._worker = worker
         self.pair: Pair | None = None
         self.dead = False
         self._started = False
@@ -104,7 +110,7 @@ class _Checker:
         # -P: the script's own folder, the package's, must not hide the names of other packages. A session of its own:
         # Ctrl-C asks the trial to end after its step, which still needs its answers checked.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(WORKER), str(time_limit_s), str(memory_limit)],
+            [sys.executable, "-P", str(worker), str(time_limit_s), str(memory_limit)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -128,7 +134,9 @@ class _Checker:
         self.pair = pair
         self.deadline = time.monotonic() + WAIT_FACTOR * self._time_limit_s
         with contextlib.suppress(BrokenPipeError):  # it died idle; its end of output tells
-            self._process.stdin.write(json.dumps(pair).encode() + b"\n")
+            reference, answer = pair
+            asked = ((reference.text, reference.expects, reference.tolerance), answer)
+            self._process.stdin.write(json.dumps(asked).encode() + b"\n")
             self._process.stdin.flush()
 
     def reply(self) -> Verdict | None:
@@ -162,7 +170,7 @@ class _Checker:
         if greeting.startswith("error: "):
             raise CheckerError(f"Math-Verify does not work here: {greeting.removeprefix('error: ')}")
         why = f"exit code {self._process.returncode}" if self._process.returncode != -9 else "no answer in time"
-        raise CheckerError(f"a checking process did not start ({why}); run it by hand to see more: python {WORKER} 3 0")
+        raise CheckerError(f"a checking process did not start ({why}); run it by hand to see more: python {self._worker} 3 0")
 
 
 def _with_news(checkers: Iterable[_Checker]) -> list[_Checker]:

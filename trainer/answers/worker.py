@@ -1,9 +1,9 @@
-r"""The process in which Math-Verify compares one answer with its reference; `trainer.answers.pool` starts and ends it.
+r"""The process in which one answer is compared with its reference; `trainer.answers.pool` starts and ends it.
 
-A script of its own, run by its path: it imports nothing of this package, so it starts as fast as Math-Verify does.
+A script, run by its path, that imports of the trainer only this room's other files: it starts as fast as SymPy does.
 Its arguments are the seconds and the bytes of memory that one check may take. It first writes ``ready``, or
-``error: <why>``; then for each line ``["<reference>", "<answer>"]`` on its input a line with the verdict. An answer of
-null asks whether the reference itself can be parsed: ``correct`` or ``unparsable``.
+``error: <why>``; then for each line ``[[<text>, <expects>, <tolerance>], <answer>]`` on its input a line with the
+verdict. An answer of null asks whether the reference itself can be judged: ``correct`` or ``unparsable``.
 
 The seconds are of processor time, so that a busy machine does not judge otherwise than an idle one. When they are over
 the kernel ends the process (SIGPROF, unhandled): Math-Verify's own limits, in wall-clock time and on SIGALRM, do not
@@ -19,62 +19,41 @@ import resource
 import signal
 import sys
 import warnings
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-BACKSLASH = "\\"
-
-
-@lru_cache(maxsize=4096)  # the n responses to a problem share their reference
-def parsed(text: str) -> list[Any]:
-    r"""Math-Verify's readings of an answer: an expression and a text, or the text alone; nothing for an empty one.
-
-    As LaTeX only: its other reader picks any number out of what is none, and so would take ``\{x | x > 1\}`` for 1.
-    """
-    from math_verify import LatexExtractionConfig, parse  # where it is missing or broken, `main` says so
-
-    targets = (LatexExtractionConfig(boxed_match_priority=0),)
-    found: list[Any] = parse(_framed(text), extraction_config=targets, parsing_timeout=None)
-    return found
+PI = (r"\frac{\pi}{2}", "expression", "")
+ROOT = str(Path(__file__).resolve().parents[2])
 
 
-def _framed(text: str) -> str:
-    """In a frame that Math-Verify looks for. A full stop at the end makes it a text, a percent sign inside does too."""
-    bare = text.strip().rstrip(".,;")
-    if bare.endswith("%"):
-        return f"${bare.rstrip('% ').rstrip(BACKSLASH)}$%"
-    return f"\\boxed{{{bare}}}"
+def check(reference: Sequence[str], answer: str | None) -> str:
+    """The verdict's name; for an answer of None whether the reference can be judged at all: correct or unparsable."""
+    # Here, because `main` says so where Math-Verify is missing or broken.
+    from trainer.answers import Expects, Reference
+    from trainer.answers.judge import can_judge, judge
 
-
-def check(reference: str, answer: str | None) -> str:
-    """correct, wrong, or unparsable: nothing but a text could be read from the answer, and it is another text."""
-    from math_verify import verify  # as above
-
+    text, expects, tolerance = reference
+    wanted = Reference(text, Expects(expects), tolerance)
     if answer is None:
-        return "correct" if _has_expression(parsed(reference)) else "unparsable"
-    reading = parsed(answer)
-    if reading and verify(parsed(reference), reading, timeout_seconds=None):
-        return "correct"
-    return "wrong" if _has_expression(reading) else "unparsable"
+        return "correct" if can_judge(wanted) else "unparsable"
+    return str(judge(wanted, answer))
 
 
-def _has_expression(reading: list[Any]) -> bool:
-    return any(not isinstance(item, str) for item in reading)
-
-
-def main() -> None:
+def main(check: Callable[[Sequence[str], str | None], str] = check) -> None:
+    """`check` is another where the guard itself is tested."""
     seconds, memory = float(sys.argv[1]), int(sys.argv[2])
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints is no reply
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
+    sys.path.append(ROOT)  # last: the project's folder must not hide the names of other packages
     try:
-        works = check("0.5", r"\frac{1}{2}") == "correct" and check("2", "3") == "wrong"
+        works = check(PI, r"\frac{2\pi}{4}") == "correct" and check(PI, r"\frac{\pi}{3}") == "wrong"
     except ImportError as error:
         print(f"error: {error}", file=replies)
         return
     if not works:  # a parser that does not fit its runtime fails on everything, and all rewards would be 0
-        print("error: it does not find 1/2 equal to 0.5; install it again with its extra antlr4_9_3", file=replies)
+        print("error: it does not find 2 pi/4 equal to pi/2; install it again with its extra antlr4_9_3", file=replies)
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

@@ -1,0 +1,73 @@
+r"""From LaTeX to a SymPy expression, by Math-Verify's parser, and what it has to be told to read what stands there.
+
+Imported only by the process that compares answers: SymPy takes a second to load.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import sympy
+from latex2sympy2_extended import latex2sympy
+from latex2sympy2_extended.latex2sympy2 import ConversionConfig
+from sympy.core.function import AppliedUndef
+
+# The parser takes \gamma for a function, so that \gamma + 1 is 1, and E for a number, so that E_1 is nothing.
+_RENAMED = ((re.compile(r"\\gamma(?![a-zA-Z])"), r"\\varpi "), (re.compile(r"(?<![a-zA-Z\\])E(?=_)"), r"\\Xi "))
+_FUNCTION = r"(\\(?:sin|cos|tan|cot|sec|csc|ln)(?:\s*\^\s*(?:\d|\{[^{}]*\}))?)"
+_SPELLED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r"\\(?:text|mathrm)\s*\{\s*([A-Za-z])\s*\}"), r"\1"),
+    (re.compile(r"\\(?:text|mathrm)\s*\{\s*([A-Za-z]+)\s*\}"), r" \1 "),
+    (re.compile(r"\\lg(?![a-z])"), r"\\log_{10} "),
+    (re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\s*\{"), lambda found: found[0][:-1] + " {"),
+    (re.compile(r"_\s*([a-zA-Z0-9])"), r"_{\1}"),
+    (re.compile(r"([A-Za-z])('+)"), lambda found: f"{found[1]}_{{{'p' * len(found[2])}}}"),
+    (re.compile(r"\^\\circ(?![a-z])"), r" \\cdot \\frac{\\pi}{180}"),
+    (re.compile(r"(\d)\s*%"), r"\1 \\cdot \\frac{1}{100}"),
+    (re.compile(r"\\div(?![a-z])"), "/"),
+    (re.compile(r"\)\s*\("), r")\\cdot ("),
+    (re.compile(_FUNCTION + r"\s*(\\[a-z]+|[a-zA-Z](?![a-zA-Z]))\s+\("), r"\1(\2) \\cdot ("),
+    (re.compile(r"\\approx(?![a-z])"), "="),
+    (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
+)  # fmt: skip
+_CONFIG = ConversionConfig(lowercase_symbols=False)
+
+
+class UnreadableError(ValueError):
+    """The parser does not know what this says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """`decimal`: a number in it was written with a point, and so may stand for one that has no last digit."""
+
+    formula: sympy.Basic
+    decimal: bool
+
+
+@lru_cache(maxsize=4096)  # the n responses to a problem share their reference
+def parsed(latex: str) -> Parsed:
+    """The formula as an expression. Raises `UnreadableError` for what is none."""
+    for pattern, replacement in (*_RENAMED, *_SPELLED):
+        latex = pattern.sub(replacement, latex)
+    try:
+        found = latex2sympy(latex, normalization_config=None, conversion_config=_CONFIG)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:  # the parser raises what it likes
+        raise UnreadableError(latex) from error
+    if not isinstance(found, sympy.Expr) or found.has(sympy.zoo, sympy.nan, sympy.MatrixBase):
+        raise UnreadableError(latex)
+    return Parsed(_plain(found), bool(found.atoms(sympy.Float)))
+
+
+def _plain(found: sympy.Expr) -> sympy.Expr:
+    """With i as the imaginary unit, decimals as the fractions that they are, unknown functions as symbols."""
+    found = found.replace(lambda part: isinstance(part, sympy.Float), lambda part: sympy.Rational(str(part)))
+    unknown = found.atoms(AppliedUndef, sympy.Derivative)
+    found = found.xreplace({part: sympy.Symbol(str(part)) for part in unknown})
+    imaginary = [symbol for symbol in found.free_symbols if str(symbol) == "i"]
+    return found.xreplace(dict.fromkeys(imaginary, sympy.I))

@@ -1,0 +1,74 @@
+r"""Answers in words, and letters of multiple-choice questions: told apart from products of variables. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from trainer.answers.readings import Choice, Interval, Words
+
+_CHOICE = re.compile(
+    r"\\(?:text|mathrm)\{\s*\(?\s*([A-J])\s*[).:]?\s*\}(.*)|\\text\{\s*\(([A-J])\)(.*)\}"
+    r"|\(\s*([A-J])\s*\)(.*)|([A-J])(?:\s*[).:]\s*(.*))?",
+    re.DOTALL,
+)
+_EVERYTHING = {r"\mathbb{R}", r"(-\infty,\infty)", "allrealnumbers", "allreals", "realnumbers", "allrealnumber"}
+_SAID = {
+    **dict.fromkeys(("no real solution", "no solutions", "none", "empty set"), "no solution"),
+    **dict.fromkeys(("dne", "undefined"), "does not exist"),
+    "true": "yes",
+    "false": "no",
+}
+_WORDS_OF_TWO = {"no", "up", "on", "in", "at", "he", "it"}
+_VOWELS = re.compile(r"[aeiouy]")
+
+
+def choice(text: str) -> Choice | None:
+    found = _CHOICE.fullmatch(text)
+    if found is None:
+        return None
+    letter, rest = next((found[at], found[at + 1] or "") for at in (1, 3, 5, 7) if found[at])
+    if rest.strip() and re.match(r"\s*[\^_+\-*/=(\[{,;]|\s*\\?(?:and|or)\b", rest):
+        return None
+    return Choice(letter, marked=found[7] is None)
+
+
+def everything(text: str) -> Interval | None:
+    found = re.sub(r"\\text|[{}\s]", "", text).lower()
+    said = text.replace(" ", "") if "\\" in text else found
+    return Interval(None, None, (False, False)) if said in _EVERYTHING or found in _EVERYTHING else None
+
+
+def words(text: str) -> Words | None:
+    r"""A text in words: what stands in ``\text{}``, and what cannot be a product of letters."""
+    if text.lower() in _SAID:
+        return Words(_SAID[text.lower()])
+    if text == r"\emptyset" or text == r"\{\}" or re.fullmatch(r"\\\{\s*\\\}", text):
+        return Words("no solution")
+    plain = re.sub(r"\\(?:text|mathrm)\s*\{([^{}]*)\}", r" \1 ", text)
+    if (
+        re.search(r"[\\=<>^_|+*/]|\d\s*[-]", plain)
+        or not re.search(r"[A-Za-z]", plain)
+        or re.match(r"\s*[+-]?\s*[\d(\[]", plain)
+    ):
+        return None
+    words = re.findall(r"[A-Za-z][A-Za-z'.]*", plain)
+    if not (r"\text" in text and len("".join(words)) > 1) and not any(is_word(word.strip(".'")) for word in words):
+        return None
+    said = spoken(plain)
+    return Words(_SAID.get(said, said)) if said else None
+
+
+def spoken(text: str) -> str:
+    """A text as it is compared: casefolded, without articles, punctuation and double blanks."""
+    plain = re.sub(r"\\(?:text|mathrm)\s*\{([^{}]*)\}", r" \1 ", text)
+    return " ".join(re.sub(r"\b(?:the|a|an)\b|[^\w\s%$]", " ", plain.replace("'", "").casefold()).split())
+
+
+def is_word(word: str) -> bool:
+    if len(word) < 3:
+        return word.lower() in _WORDS_OF_TWO or (len(word) == 2 and word[0].isupper() and word[1] in "aeiouy")
+    voiced = _VOWELS.search(word.lower()) is not None
+    return (
+        voiced
+        and (len(word) > 3 or word in ("odd", "yes", "red", "one", "two", "six", "ten", "all", "day", "cat", "dog"))
+    ) or (voiced and word[0].isupper() and word[1:].islower())
