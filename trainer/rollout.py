@@ -31,6 +31,7 @@ class Problem:
     `split_set` names the held-out set that the problem belongs to ("within_reach", "math500"); `difficulty` is its
     grade inside it, free text that reports group by. A `chat` problem is a message that only a model's chat template
     can frame, after the `system` text where there is one; any other goes without a template where the model has none.
+    `expects` and `tolerance` are what `trainer.answers.Reference` says of `answer`, for a verifier that asks it.
     """
 
     id: str
@@ -40,6 +41,8 @@ class Problem:
     difficulty: str
     system: str | None = None
     chat: bool = False
+    expects: str = ""
+    tolerance: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ def same(reference: Reading, answer: Reading, slack: Slack) -> bool:
             return reference.text == answer.text
         case Words(), Formula():  # JIM may be a product of letters, but not where a name is wanted
             return reference.text == spoken(answer.latex)
+        case Formula(), Words():
+            return spoken(reference.latex) == answer.text
         case Choice(), _:
             return _same_choice(reference, answer)
         case _, Choice():
@@ -88,7 +90,7 @@ def same(reference: Reading, answer: Reading, slack: Slack) -> bool:
             return not answer.closed[0] and not answer.closed[1] and _all_same(reference.items, _ends(answer), slack)
         case (Several(), Several()) | (Union(), Union()) if _same_set(_members(reference), _members(answer), slack):
             return True
-        case Interval() | Union() | Both(), Interval() | Union() | Both():
+        case (Union() | Both(), Interval() | Union() | Both()) | (Interval(), Union() | Both()):
             return same_region(reference, answer)
         case (Several(), _) | (_, Several()) if len(_members(reference)) == len(_members(answer)) == 1:
             return same(_members(reference)[0], _members(answer)[0], slack)
@@ -197,6 +199,11 @@ def _is_decimal(reading: Reading) -> bool:
 def _same_relation(reference: Relation, answer: Relation) -> bool:
     if reference.sign != answer.sign:
         return False
+    if reference.sign == "=" and (_bare(reference.left), _bare(reference.right)) == (
+        _bare(answer.right),
+        _bare(answer.left),
+    ):
+        return True
     return formulas.proportional(
         (reference.left, reference.right), (answer.left, answer.right), positive=reference.sign in ("<", r"\le")
     )

@@ -13,6 +13,7 @@ from trainer.answers import Expects, Reference
 from trainer.answers.notation import clean, group_end, split_top
 from trainer.answers.reader import name_of, read
 from trainer.answers.readings import (
+    Both,
     Choice,
     Clock,
     Interval,
@@ -72,6 +73,8 @@ def _of(reading: Reading, text: str) -> list[str]:
             return [r" \cup ".join(reversed(split_top(text, re.compile(r"\\cup"))))] if r"\cup" in text else []
         case Several():
             return _several(text)
+        case Both():
+            return []
     return _formula(text)
 
 
@@ -198,7 +201,7 @@ def _missed(reading: Reading, text: str) -> list[str]:
             return [f"{left} = ({right}) + 1"] if _sign(text) == "=" and not _several(right) else []
         case Union():
             return []
-    return [f"({text}) + 1", f"2 \\cdot ({text}) + 3"]
+    return [] if "infty" in text else [f"({text}) + 1", f"2 \\cdot ({text}) + 3"]
 
 
 def _other_numbers(reading: Quantity) -> list[str]:

@@ -135,10 +135,12 @@ def _values(left: sympy.Basic, right: sympy.Basic) -> Iterator[tuple[sympy.Expr,
 
 
 def _fractions(at: int, count: int) -> list[sympy.Rational]:
-    """Of either sign and no pattern: two formulas that agree by chance at one do not at the next."""
+    """Without a pattern, mostly below 1, where no term dwarfs another; some negative, some up to 3."""
+    scale = 3 if at % 3 == 2 else 1
     return [
-        sympy.Rational((37 * (at + 1) + 101 * (k + 1) ** 2) % 997 + 3, 389 + 7 * at + k)
-        * (-1 if at % 4 == 3 and k % 2 == 0 else 1)
+        sympy.Rational(
+            scale * ((331 * at + 173 * k + 59 * at * k + 97) % 887 + 60), 997 * (-1 if (at + k) % 4 == 3 else 1)
+        )
         for k in range(count)
     ]
 

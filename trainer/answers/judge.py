@@ -30,6 +30,7 @@ from trainer.answers.readings import (
 )
 from trainer.rollout import Verdict
 
+_WORD = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z]{4,}")  # two in a formula make it a sentence
 MOST_WORDS = 6  # of an answer in words; more are a sentence, which nobody repeats as it stands
 
 # A sum, difference, product or quotient of numbers that was left to the reader: 2+3, 4*5, 100 \div 4.
@@ -64,7 +65,7 @@ def _is_readable(reading: Reading) -> bool:
         case Words():
             return len(reading.text.split()) <= MOST_WORDS
         case Formula():
-            return formulas.is_readable(reading.latex)
+            return len(_WORD.findall(reading.latex)) < 2 and formulas.is_readable(reading.latex)
         case Relation():
             return formulas.is_readable(reading.right) or all(map(_is_readable, _read(reading.right)))
         case Named():

@@ -15,12 +15,18 @@ from latex2sympy2_extended import latex2sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 from sympy.core.function import AppliedUndef
 
+from trainer.answers.words import is_word
+
 # The parser takes \gamma for a function, so that \gamma + 1 is 1, and E for a number, so that E_1 is nothing.
 _RENAMED = ((re.compile(r"\\gamma(?![a-zA-Z])"), r"\\varpi "), (re.compile(r"(?<![a-zA-Z\\])E(?=_)"), r"\\Xi "))
 _FUNCTION = r"(\\(?:sin|cos|tan|cot|sec|csc|ln)(?:\s*\^\s*(?:\d|\{[^{}]*\}))?)"
 _SPELLED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\\(?:text|mathrm)\s*\{\s*([A-Za-z])\s*\}"), r"\1"),
-    (re.compile(r"\\(?:text|mathrm)\s*\{\s*([A-Za-z]+)\s*\}"), r" \1 "),
+    (re.compile(r"\\(?:text|mathrm)\s*\{\s*([A-Za-z]{1,3})\s*\}"), r" \1 "),
+    (re.compile(r"\\mathrm(?=\s*\{)"), r"\\text"),
+    (re.compile(r"(?<![a-zA-Z\\{])([A-Za-z]{4,})(?![a-zA-Z])"), lambda found: _word(found[0])),
+    # A letter before a bracket is a function to the parser, also in n (n)^{1/2}; with a blank between it is a factor.
+    (re.compile(r"(?<![a-zA-Z\\])([a-eijk-tw-zA-EI-OQ-Z])\s+\("), r"\1 \\cdot ("),
     (re.compile(r"\\lg(?![a-z])"), r"\\log_{10} "),
     (re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\s*\{"), lambda found: found[0][:-1] + " {"),
     (re.compile(r"_\s*([a-zA-Z0-9])"), r"_{\1}"),
@@ -62,6 +68,11 @@ def parsed(latex: str) -> Parsed:
     if not isinstance(found, sympy.Expr) or found.has(sympy.zoo, sympy.nan, sympy.MatrixBase):
         raise UnreadableError(latex)
     return Parsed(_plain(found), bool(found.atoms(sympy.Float)))
+
+
+def _word(letters: str) -> str:
+    """A word is one symbol, not the product of its letters."""
+    return rf"\text{{{letters}}}" if is_word(letters) else letters
 
 
 def _plain(found: sympy.Expr) -> sympy.Expr:

@@ -170,7 +170,9 @@ class _Checker:
         if greeting.startswith("error: "):
             raise CheckerError(f"Math-Verify does not work here: {greeting.removeprefix('error: ')}")
         why = f"exit code {self._process.returncode}" if self._process.returncode != -9 else "no answer in time"
-        raise CheckerError(f"a checking process did not start ({why}); run it by hand to see more: python {self._worker} 3 0")
+        raise CheckerError(
+            f"a checking process did not start ({why}); run it by hand to see more: python {self._worker} 3 0"
+        )
 
 
 def _with_news(checkers: Iterable[_Checker]) -> list[_Checker]:

@@ -56,7 +56,7 @@ def _with_unit(read: Numeral, rest: str, lenient: bool) -> Quantity | None:
         r"[=<>+|!_&@]|\\(?!text|mathrm|circ|cdot|times|mu|Omega|\$)", rest
     ):
         return None
-    if _is_product([word for word in words if not _SPOKEN.fullmatch(word)]) if lenient else _may_be_symbols(rest):
+    if _is_formula(rest) if lenient else _may_be_symbols(rest):
         return None
     found = units.unit(rest)
     return None if found is None else Quantity(read, found if found.dimensions else None)
@@ -70,6 +70,12 @@ def _may_be_symbols(rest: str) -> bool:
     words = re.findall(r"[A-Za-z]+", bare)
     short = [word for word in words if len(word) < 3 and word not in _JOINING]
     return any(len(word) == 1 or not units.known(word) for word in short) or _is_product(words)
+
+
+def _is_formula(rest: str) -> bool:
+    """Whether what follows a number is no unit even where one is expected: 2abc for 2 is no answer, 2 cars is one."""
+    bare = re.sub(r"\\(?:text|mathrm)\s*\{[^{}]*\}|\\[a-zA-Z]+", " ", rest)
+    return _is_product([word for word in re.findall(r"[A-Za-z]+", bare) if not _SPOKEN.fullmatch(word)])
 
 
 def _is_product(words: Sequence[str]) -> bool:

@@ -66,6 +66,7 @@ def _alternatives(text: str, lenient: bool) -> list[Reading]:
 
 
 def _one(text: str, lenient: bool) -> Reading:
+    text = text.removeprefix(r"\approx").strip()
     number = quantity(text, lenient)
     if number is not None:
         return number

@@ -67,6 +67,8 @@ def spoken(text: str) -> str:
 def is_word(word: str) -> bool:
     if len(word) < 3:
         return word.lower() in _WORDS_OF_TWO or (len(word) == 2 and word[0].isupper() and word[1] in "aeiouy")
+    if word.isupper():  # MR, SRAC: names of quantities
+        return False
     voiced = _VOWELS.search(word.lower()) is not None
     return (
         voiced
