@@ -139,9 +139,7 @@ def _show(console: Console, manifest: dict[str, object], out: Path) -> None:
     described = DATA_SETS.get(str(manifest["set"]))
     if described is not None and described.sizes and counts.read not in described.sizes:
         sizes = " or ".join(f"{size:,}" for size in described.sizes)
-        print(
-            f"{manifest['set']} is published with {sizes} rows, this source has {counts.read:,}: a part, or another set"
-        )
+        print(f"{manifest['set']} is published with {sizes} rows, this source has {counts.read:,}: is it a part?")
     print(out)
 
 

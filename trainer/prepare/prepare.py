@@ -17,7 +17,7 @@ from trainer.prepare.clean import name_doubtful, not_too_long, with_readable_ans
 from trainer.prepare.counts import Counts, Ledger
 from trainer.prepare.judge import Judge, versions
 from trainer.prepare.rows import Reading, Unusable, choose_columns, problem_of
-from trainer.prepare.sets import MOST_LOST, NOT_OWN, DataSet, OwnColumns, data_set
+from trainer.prepare.sets import MOST_LOST, NOT_OWN, OWN, DataSet, OwnColumns, data_set
 from trainer.prepare.sources import Source, open_source
 from trainer.rollout import Problem
 from trainer.tasks.math import INSTRUCTION
@@ -69,6 +69,11 @@ def prepare(request: Request, on_row: OnRow = lambda counts: None) -> dict[str, 
         if described.keep_all:
             name_doubtful(kept, judge, ledger)
     ledger.counts.kept = len(kept)
+    if described.sizes and ledger.counts.read > max(described.sizes):
+        raise ConfigError(
+            f"{request.name} is published with {max(described.sizes):,} rows at most, {source.name} has "
+            f"{ledger.counts.read:,}: is it another set? One that has no name here is prepared as {OWN}"
+        )
     ledger.refuse_if_lost(request.allow_loss, source.name)
     manifest = {**_origin(request, described, source, reading), **ledger.told(), **_composition(kept)}
     try:

@@ -47,7 +47,7 @@ class Unusable:
 
 
 def choose_columns(name: str, described: DataSet, columns: Sequence[str], where: str) -> Reading:
-    """Raises `ConfigError` where `columns` has no question, or neither an answer nor a solution."""
+    """Raises `ConfigError` where `columns` has no question, no answer or solution, or not what the set is known by."""
 
     def first(candidates: Sequence[str]) -> str | None:
         return next((candidate for candidate in candidates if candidate in columns), None)
@@ -62,6 +62,9 @@ def choose_columns(name: str, described: DataSet, columns: Sequence[str], where:
     if answer is None and solution is None:
         wanted = " or ".join((*described.answer, *described.solution))
         raise ConfigError(f"{name} needs a column {wanted} for the answer, but {found}")
+    lacking = [column for column in described.needs if column not in columns]
+    if lacking:
+        raise ConfigError(f"{name} has a column {lacking[0]}, but {found}")
     return Reading(
         question,
         answer,

@@ -30,10 +30,11 @@ class DataSet:
     replaces references that the set misprints; one that `form` does not match whole is none that could be judged.
 
     `source`, `difficulty` and `tolerance` name a column each; the set itself tells the first two where it has none of
-    that name. `expects` says what the questions ask for. `keep_all` says that published evaluations count every row:
-    one whose reference the judge does not read is kept, for it may be answered in the same words. `sizes` are the
-    numbers of rows that are published. `split` is the part that is wanted unless told otherwise; `config` chooses among
-    a hub repository's subsets (all, if None); `hub` is where the set is published.
+    that name. `needs` are columns by which the set is known from others. `expects` says what the questions ask for.
+    `keep_all` says that published evaluations count every row: one whose reference the judge does not read is kept, for
+    it may be answered in the same words. `sizes` are the numbers of rows that are published: fewer are a part, more are
+    another set. `split` is the part that is wanted unless told otherwise; `config` chooses among a hub repository's
+    subsets (all, if None); `hub` is where the set is published.
     """
 
     hub: str
@@ -48,6 +49,7 @@ class DataSet:
     source: tuple[str, ...] = ()
     difficulty: tuple[str, ...] = ()
     tolerance: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     expects: str = EXPRESSION
     keep_all: bool = False
     sizes: tuple[int, ...] = ()
@@ -62,6 +64,7 @@ DATA_SETS = {
         solution=("solution",),
         source=("source",),
         difficulty=("source",),  # the competition is all that the set tells of it
+        needs=("source",),
     ),
     "math": DataSet(
         hub="EleutherAI/hendrycks_math",
@@ -70,6 +73,7 @@ DATA_SETS = {
         solution=("solution",),
         source=("type", "subject"),
         difficulty=("level",),
+        needs=("level",),
         sizes=(7500, 5000, 12000, 12500),
     ),
     "math500": DataSet(
@@ -116,6 +120,7 @@ DATA_SETS = {
         question=(("question",), ("problem",)),
         answer=("answer",),
         source=("data_topic",),
+        needs=("data_topic",),
         keep_all=True,
         sizes=(2818, 1281),
     ),
@@ -149,7 +154,7 @@ DATA_SETS = {
         pattern=r"####\s*(.+)",
         form=PLAIN,
         expects=NUMBER,
-        sizes=(7473, 1319),
+        sizes=(7473, 1319, 8792),
     ),
     "svamp": DataSet(
         hub="ChilleD/SVAMP",
@@ -166,7 +171,7 @@ DATA_SETS = {
         hub="MU-NLPC/Calc-mawps",
         split="test",
         question=(("input",), ("question",)),
-        answer=("target", "result", "answer"),
+        answer=("target", "result"),
         form=PLAIN,
         id=("id",),
         source=("type",),
@@ -175,8 +180,8 @@ DATA_SETS = {
     "asdiv": DataSet(
         hub="EleutherAI/asdiv",
         split="validation",
-        question=(("body", "question"), ("Body", "Question")),
-        answer=("answer", "Answer"),
+        question=(("body", "question"),),
+        answer=("answer",),
         # A unit follows in brackets, which are never all digits: -(1/3) is a number.
         pattern=r"^(.*?)\s*(?:\([^()]*[^()\d/][^()]*\))?$",
         corrections={"-(1/3)": "-1/3"},
