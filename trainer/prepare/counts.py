@@ -76,9 +76,10 @@ class Ledger:
             )
 
     def _example(self, why: str) -> str:
-        if why not in self._named:
+        """The first row of them that says anything; the end of what it says, where an answer stands."""
+        answer = next((" ".join(row["answer"].split()) for row in self._named.get(why, []) if row["answer"]), None)
+        if answer is None:
             return ""
-        answer = " ".join(self._named[why][0]["answer"].split())
         return f", such as {answer if len(answer) <= MOST_SHOWN else '...' + answer[-MOST_SHOWN:]!r}"
 
 

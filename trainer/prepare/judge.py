@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
@@ -11,6 +12,8 @@ from trainer.tasks.prepared import PreparedProblem
 
 # The parser's runtime is one of them: under another a reference is read otherwise, and verdicts change.
 PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy", "antlr4-python3-runtime")
+
+PLAIN = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")  # read by any parser; most references are such
 
 
 class Judge:
@@ -27,17 +30,18 @@ class Judge:
 
     def readable(self, problems: Sequence[PreparedProblem]) -> list[bool]:
         """Of each, whether its reference is read, and with it every other form in which a response may give it."""
-        unknown = {(problem.answer, problem.tolerance): problem for problem in problems}
-        asked = [
-            (problem, form)
-            for key, problem in unknown.items()
-            if key not in self._readable
-            for form in (None, *other_forms(problem, self._expects))
-        ]
+        keys = [(problem.answer, problem.tolerance) for problem in problems]
+        unknown = {key: problem for key, problem in zip(keys, problems, strict=True) if key not in self._readable}
+        asked = [(problem, form) for problem in unknown.values() for form in self._forms(problem)]
+        self._readable.update(dict.fromkeys(unknown, True))
         for (problem, _), verdict in zip(asked, self._check(asked), strict=True):
-            key = problem.answer, problem.tolerance
-            self._readable[key] = self._readable.get(key, True) and verdict is Verdict.correct
-        return [self._readable[problem.answer, problem.tolerance] for problem in problems]
+            self._readable[problem.answer, problem.tolerance] &= verdict is Verdict.correct
+        return [self._readable[key] for key in keys]
+
+    def _forms(self, problem: PreparedProblem) -> list[str | None]:
+        """What has to be judged correct; None asks whether the reference is read at all."""
+        itself = [] if PLAIN.fullmatch(problem.answer) else [None]
+        return [*itself, *other_forms(problem, self._expects)]
 
     def _check(self, pairs: Sequence[tuple[PreparedProblem, str | None]]) -> list[Verdict]:
         return self._pool.check([(problem.answer, answer) for problem, answer in pairs])

@@ -169,6 +169,7 @@ DATA_SETS = {
     ),
     "mawps": DataSet(
         hub="MU-NLPC/Calc-mawps",
+        config="default",
         split="test",
         question=(("input",), ("question",)),
         answer=("target", "result"),

@@ -71,7 +71,8 @@ def _files(path: Path) -> list[Path]:
         if path.suffix not in SUFFIXES:
             raise ConfigError(f"--source {path} is none of {', '.join(SUFFIXES)}")
         return [path]
-    files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and not _is_hidden(file, path))
+    found = (file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+    files = sorted(file for file in found if not _is_hidden(file, path))
     if not files:
         raise ConfigError(f"--source {path} holds no file of {', '.join(SUFFIXES)}")
     best = min(SUFFIXES.index(file.suffix) for file in files)  # beside Parquet files, JSON describes them
@@ -149,10 +150,10 @@ def _parquet_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
 
 
 def _exact(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Floats of 32 bits and less with the digits that they were written with, which Python's have many more of."""
+    """Floats of 32 bits as they are printed, 0.1: as Python's, of 64, they would be 0.10000000149011612."""
     for index, kind in enumerate(batch.schema.types):
-        if pa.types.is_float32(kind) or pa.types.is_float16(kind):
-            texts = batch.column(index).cast(pa.float32()).cast(pa.string()).to_pylist()
+        if pa.types.is_float32(kind):
+            texts = batch.column(index).cast(pa.string()).to_pylist()
             column = pa.array([None if text is None else float(text) for text in texts], pa.float64())
             batch = batch.set_column(index, batch.schema.names[index], column)
     return batch
@@ -198,6 +199,8 @@ def _object(file: Path, row: object, number: int) -> Row:
 
 
 def _broken(what: str, error: ValueError | RecursionError) -> ConfigError:
+    if isinstance(error, json.JSONDecodeError):
+        return ConfigError(f"{what}: {error.msg} (character {error.pos})")
     return ConfigError(f"{what}: {'brackets nested too deep' if isinstance(error, RecursionError) else error}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from decimal import Decimal
 
 from trainer.answers.boxed import MARKS, last_boxed
@@ -47,7 +46,7 @@ def number_text(value: float | Decimal) -> str | None:
 
 def answer_text(value: object) -> str | None:
     r"""One text: several answers joined by commas, dollar signs around each taken off; of one with a box, the box."""
-    parts = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    parts = value if isinstance(value, list | tuple) else [value]
     texts = [_answer(text) for part in parts if (text := text_of(part))]
     return ", ".join(text for text in texts if text) or None
 
@@ -57,7 +56,7 @@ def tolerance_text(value: object) -> str:
 
     Raises TypeError for what is no positive number.
     """
-    parts = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    parts = value if isinstance(value, list | tuple) else [value]
     texts = [text.strip() for part in parts for text in (text_of(part) or "").split(",") if text.strip()]
     for text in texts:
         if not is_tolerance(text):

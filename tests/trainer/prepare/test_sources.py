@@ -77,7 +77,11 @@ def test_a_folder_that_tells_no_split_is_read_whole(tmp_path: Path) -> None:
     [
         ("x.csv", b"a,b\n", "is none of .parquet, .jsonl, .json"),
         ("x.parquet", b"no parquet", "is no Parquet file"),
-        ("x.jsonl", b"{}\n\n{broken\n", "x.jsonl, line 3 is not JSON in UTF-8"),
+        (
+            "x.jsonl",
+            b"{}\n\n{broken\n",
+            "x.jsonl, line 3 is not JSON in UTF-8: Expecting property name enclosed in double quotes (character 1)",
+        ),
         ("x.jsonl", b'{"problem": "a"}\n{"problem": "\xff"}\n', "x.jsonl, line 2 is not JSON in UTF-8"),
         ("x.jsonl", b"[" * 100_000 + b"\n", "line 1 is not JSON in UTF-8: brackets nested too deep"),
         ("x.jsonl", b"[1, 2]\n", "row 1: list instead of an object"),

@@ -70,6 +70,12 @@ def test_answers_are_brought_to_one_form(value: object, text: str | None) -> Non
     assert answer_text(value) == text
 
 
+def test_what_is_no_text_is_told() -> None:
+    for value in (b"5", {"x": 1}, [["5"]]):
+        with pytest.raises(TypeError, match="instead of a text"):
+            answer_text(value)
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
