@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trainer.prepare.clean import Counts
+    from trainer.prepare.counts import Counts
 
 LINE_EVERY = 50_000  # rows, in a log
 SHOW_EVERY = 100  # rows, on a terminal
@@ -28,7 +28,7 @@ data_app = typer.Typer(
 
 @data_app.callback()
 def data() -> None:
-    """Data sets of competition mathematics, for the task [bold]math[/].
+    """Data sets of mathematics, from word problems to competitions, for the task [bold]math[/].
 
     [bold]minrl data prepare math500 --source HuggingFaceH4/MATH-500 --out data/math500[/]
     [bold]minrl train task=math task.params.train=data/math task.params.eval.math500=data/math500 ...[/]
@@ -38,7 +38,12 @@ def data() -> None:
 @data_app.command("prepare")
 def prepare_command(
     name: Annotated[
-        str, typer.Argument(help="numina_math, math, math500, minerva_math or olympiad_bench.", show_default=False)
+        str,
+        typer.Argument(
+            help="gsm8k, svamp, mawps, asdiv, aime24, amc23, college_math, numina_math, math, math500, minerva_math, "
+            "olympiad_bench; or own, for any other.",
+            show_default=False,
+        ),
     ],
     source: Annotated[
         str,
@@ -60,46 +65,81 @@ def prepare_command(
     max_prompt_tokens: Annotated[
         int | None, typer.Option(min=1, help="Leave longer prompts out, template included.", show_default=False)
     ] = None,
+    allow_loss: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of rows that may have no answer, none that can be judged, or two."),
+    ] = 0.1,
+    question_column: Annotated[
+        list[str] | None,
+        typer.Option(help="own: column of the question; of several the texts are joined.", show_default=False),
+    ] = None,
+    answer_column: Annotated[
+        str | None, typer.Option(help="own: column of the reference answer.", show_default=False)
+    ] = None,
+    answer_pattern: Annotated[
+        str | None,
+        typer.Option(
+            help="own: regular expression whose last match in it, or that match's first group, is the answer.",
+            show_default=False,
+        ),
+    ] = None,
+    expects: Annotated[
+        str | None,
+        typer.Option(help="own: what is asked for, number or expression (the default).", show_default=False),
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes that check the reference answers.")] = 2,
 ) -> None:
-    """Makes a published data set into problems with checkable answers.
+    """Makes a published data set, or one of your own, into problems with checkable answers.
 
     [bold]minrl data prepare math500 --source HuggingFaceH4/MATH-500 --out data/math500[/]
     [bold]minrl data prepare numina_math --source AI-MO/NuminaMath-CoT --out data/numina_math
         --exclude data/math500 --tokenizer Qwen/Qwen2.5-Math-1.5B --max-prompt-tokens 1024[/]
+    [bold]minrl data prepare own --source mine.jsonl --out data/mine --question-column body
+        --answer-column target --answer-pattern '####\\s*(.+)' --expects number[/]
 
-    Left out, and counted in manifest.json: problems without a final answer,
-    repeated questions, questions of the --exclude sets, prompts that are too
-    long, and answers that Math-Verify cannot parse. Prepare held-out sets
-    first. Nothing is written before the end, so it may be stopped at any time.
+    Left out, and counted in manifest.json: rows without a question or a final
+    answer, answers that cannot be judged, questions that are repeated, or
+    answered in two ways, questions of the --exclude sets, prompts that are too
+    long. Where too many have no usable answer nothing is written. Of benchmarks
+    an answer that cannot be judged is kept, for published figures count it.
+    A set of your own may have columns id, source, difficulty and tolerance.
+    Prepare held-out sets first. It may be stopped at any time.
     """
     from rich.console import Console
 
     from trainer.prepare.prepare import Request, prepare
+    from trainer.prepare.sets import OwnColumns
 
     console = Console()
+    own = OwnColumns(tuple(question_column or ()), answer_column, answer_pattern, expects)
+    request = Request(name, source, out, split, exclude or [], tokenizer, max_prompt_tokens, processes, allow_loss, own)
     with _shown_reading(console) as on_row:
-        manifest = prepare(
-            Request(name, source, out, split, exclude or [], tokenizer, max_prompt_tokens, processes), on_row
-        )
+        manifest = prepare(request, on_row)
     _show(console, manifest, out)
 
 
 def _show(console: Console, manifest: dict[str, object], out: Path) -> None:
     from rich.table import Table
 
-    from trainer.prepare.clean import Counts
-    from trainer.prepare.prepare import reasons
+    from trainer.prepare.counts import DOUBTFUL, Counts, reasons
+    from trainer.prepare.sets import DATA_SETS
 
     raw = manifest["counts"]
     assert isinstance(raw, dict)
     counts = Counts(**raw)
+    rows = {"read": counts.read, **reasons(counts), "kept": counts.kept}
+    if counts.doubtful:
+        rows[DOUBTFUL] = counts.doubtful
     table = Table(title=f"{manifest['set']} from {manifest['source']}", title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right")
-    for reason, number in {"read": counts.read, **reasons(counts), "kept": counts.kept}.items():
+    for reason, number in rows.items():
         table.add_row(reason, f"{number:,}")
     console.print(table)
+    described = DATA_SETS.get(str(manifest["set"]))
+    if described is not None and described.sizes and counts.read not in described.sizes:
+        sizes = " or ".join(f"{size:,}" for size in described.sizes)
+        print(f"{manifest['set']} is published with {sizes} rows, this source has {counts.read:,}: is it a part?")
     print(out)
 
 

@@ -1,34 +1,19 @@
-"""Which problems are left out, and why: each row of a source is counted once, under the first reason that holds."""
+"""Which problems are left out, and why: held-out questions, long ones, answers that nobody can judge, repeats."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 
-from trainer.answers.pool import CheckerPool
-from trainer.rollout import Verdict
+from trainer.prepare.counts import Ledger
+from trainer.prepare.judge import Judge
 from trainer.tasks.prepared import PreparedProblem
 
-PLAIN_NUMBER = re.compile(r"-?\d+(\.\d+)?")  # needs no parser to be known as parsable
 BATCH = 1024  # problems whose answers are checked at once
 
 _MARKUP = re.compile(r"\\(?:(?:left|right|displaystyle|quad|qquad)(?![a-zA-Z])|[,;:! ()\[\]])|[\s$]")
-
-
-@dataclass
-class Counts:
-    """Rows of the source. read = kept + the others; `overlap` tells it for each held-out set."""
-
-    read: int = 0
-    no_answer: int = 0
-    duplicates: int = 0
-    overlap: dict[str, int] = field(default_factory=dict)
-    too_long: int = 0
-    unparsable_gold: int = 0
-    kept: int = 0
 
 
 def normalized(text: str) -> str:
@@ -36,45 +21,72 @@ def normalized(text: str) -> str:
     return _MARKUP.sub("", unicodedata.normalize("NFKC", text)).casefold()
 
 
-def without_repeats(
-    problems: Iterable[PreparedProblem], evaluation: Mapping[str, Sequence[str]], counts: Counts
+def without_overlap(
+    problems: Iterable[PreparedProblem], evaluation: Mapping[str, Sequence[str]], ledger: Ledger
 ) -> Iterator[PreparedProblem]:
-    """Leaves out questions of the held-out sets (name -> their questions), and all but the first print of any.
+    """Leaves out questions of the held-out sets (name -> their questions).
 
     Questions are the same if their `normalized` texts are; a reworded question is not found.
     """
-    counts.overlap = dict.fromkeys(evaluation, 0)
+    overlap = ledger.counts.overlap = dict.fromkeys(evaluation, 0)
     asked = {normalized(question): name for name, questions in evaluation.items() for question in questions}
-    seen: set[str] = set()
     for problem in problems:
-        text = normalized(problem.prompt)
-        if text in asked:
-            counts.overlap[asked[text]] += 1
-        elif text in seen:
-            counts.duplicates += 1
-        else:
-            seen.add(text)
+        name = asked.get(normalized(problem.prompt))
+        if name is None:
             yield problem
+        else:
+            overlap[name] += 1
 
 
 def not_too_long(
-    problems: Iterable[PreparedProblem], tokens: Callable[[PreparedProblem], int], most: int, counts: Counts
+    problems: Iterable[PreparedProblem], tokens: Callable[[PreparedProblem], int], most: int, ledger: Ledger
 ) -> Iterator[PreparedProblem]:
     for problem in problems:
         if tokens(problem) <= most:
             yield problem
         else:
-            counts.too_long += 1
+            ledger.counts.too_long += 1
 
 
-def with_parsable_answer(
-    problems: Iterable[PreparedProblem], pool: CheckerPool, counts: Counts
+def with_readable_answer(
+    problems: Iterable[PreparedProblem], judge: Judge, ledger: Ledger
 ) -> Iterator[PreparedProblem]:
-    """Leaves out answers that Math-Verify reads as no expression: no response to them could be judged."""
+    """Leaves out references that the judge does not read, by which no response could be judged."""
     remaining = iter(problems)
     while batch := list(islice(remaining, BATCH)):
-        unsure = [problem for problem in batch if not PLAIN_NUMBER.fullmatch(problem.answer)]
-        verdicts = pool.check([(problem.answer, None) for problem in unsure])
-        bad = {id(problem) for problem, verdict in zip(unsure, verdicts, strict=True) if verdict is not Verdict.correct}
-        counts.unparsable_gold += len(bad)
-        yield from (problem for problem in batch if id(problem) not in bad)
+        for problem, readable in zip(batch, judge.readable(batch), strict=True):
+            if readable:
+                yield problem
+            else:
+                ledger.name("unparsable_gold", problem.id, problem.answer)
+
+
+def name_doubtful(problems: Sequence[PreparedProblem], judge: Judge, ledger: Ledger) -> None:
+    """Counts references that the judge does not read, where a benchmark is kept whole all the same.
+
+    Without its awkward answers its accuracy would not be the one that is published.
+    """
+    for problem, readable in zip(problems, judge.readable(problems), strict=True):
+        if not readable:
+            ledger.name("doubtful", problem.id, problem.answer)
+
+
+def without_repeats(problems: Iterable[PreparedProblem], judge: Judge, ledger: Ledger) -> list[PreparedProblem]:
+    """Leaves out all but the first print of a question, and every print where the answers differ: one must be wrong.
+
+    Answers are the same if the judge takes each for that of the first print.
+    """
+    prints: dict[str, list[PreparedProblem]] = {}
+    for problem in problems:
+        prints.setdefault(normalized(problem.prompt), []).append(problem)
+    pairs = [(first, other) for first, *others in prints.values() for other in others if other.answer != first.answer]
+    doubted = {id(first) for (first, _), same in zip(pairs, judge.same(pairs), strict=True) if not same}
+    kept = []
+    for first, *others in prints.values():
+        if id(first) in doubted:
+            for problem in (first, *others):
+                ledger.name("contradictory", problem.id, problem.answer)
+        else:
+            ledger.counts.duplicates += len(others)
+            kept.append(first)
+    return kept

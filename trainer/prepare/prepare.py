@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,11 @@ from trainer.answers.pool import CheckerPool, require_math_verify
 from trainer.config.hub import is_cached, is_hub_name, why_not_on_hub
 from trainer.errors import ConfigError
 from trainer.policy.prompts import encode_prompt
-from trainer.prepare.clean import Counts, not_too_long, with_parsable_answer, without_repeats
-from trainer.prepare.rows import Reading, choose_columns, problem_of
-from trainer.prepare.sets import DATA_SETS
+from trainer.prepare.clean import name_doubtful, not_too_long, with_readable_answer, without_overlap, without_repeats
+from trainer.prepare.counts import Counts, Ledger
+from trainer.prepare.judge import Judge, versions
+from trainer.prepare.rows import Reading, Unusable, choose_columns, problem_of
+from trainer.prepare.sets import MOST_LOST, NOT_OWN, OWN, DataSet, OwnColumns, data_set
 from trainer.prepare.sources import Source, open_source
 from trainer.rollout import Problem
 from trainer.tasks.math import INSTRUCTION
@@ -27,7 +28,10 @@ OnRow = Callable[[Counts], None]  # called after every row that was read
 
 @dataclass(frozen=True)
 class Request:
-    """What to prepare. `exclude` names prepared folders; the limit on tokens needs the tokenizer that counts them."""
+    """What to prepare. `exclude` names prepared folders; the limit on tokens needs the tokenizer that counts them.
+
+    `allow_loss` is the share of the rows that may be lost to other reasons than repeats, length and `exclude`.
+    """
 
     name: str
     source: str
@@ -37,12 +41,13 @@ class Request:
     tokenizer: str | None = None
     max_prompt_tokens: int | None = None
     processes: int = 2
+    allow_loss: float = MOST_LOST
+    own: OwnColumns = NOT_OWN
 
 
 def prepare(request: Request, on_row: OnRow = lambda counts: None) -> dict[str, Any]:
     """Writes the prepared set to `request.out`; returns its manifest. Raises `ConfigError` for what cannot be read."""
-    if request.name not in DATA_SETS:
-        raise ConfigError(f"unknown data set {request.name!r}; known: {', '.join(DATA_SETS)}")
+    described = data_set(request.name, request.own)
     if (request.tokenizer is None) != (request.max_prompt_tokens is None):
         raise ConfigError("--tokenizer and --max-prompt-tokens go together: tokens are a tokenizer's")
     _refuse_other_folder(request.out)
@@ -50,46 +55,47 @@ def prepare(request: Request, on_row: OnRow = lambda counts: None) -> dict[str, 
     evaluation = {folder.name: [row.prompt for row in read_prepared(folder)] for folder in request.exclude}
     if len(evaluation) < len(request.exclude):
         raise ConfigError("two folders of --exclude have the same name, under which the manifest would count them")
-    described = DATA_SETS[request.name]
     source = open_source(request.source, described, request.split)
     reading = choose_columns(request.name, described, source.columns, source.name)
-    counts = Counts()
+    ledger = Ledger()
     with CheckerPool(request.processes) as pool:
-        problems = without_repeats(_problems(request.name, source, reading, counts, on_row), evaluation, counts)
+        judge = Judge(pool, described.expects)
+        problems = without_overlap(_problems(request, described, source, reading, ledger, on_row), evaluation, ledger)
         if request.tokenizer is not None and request.max_prompt_tokens is not None:
-            problems = not_too_long(problems, _token_counter(request.tokenizer), request.max_prompt_tokens, counts)
-        kept = _with_unique_ids(list(with_parsable_answer(problems, pool, counts)))
-    counts.kept = len(kept)
-    if not kept:
-        why = ", ".join(f"{reason}: {number}" for reason, number in reasons(counts).items() if number)
-        raise ConfigError(f"{source.name} has no problem to keep, of {counts.read} read ({why or 'it is empty'})")
-    manifest = {**_origin(request, source, reading), "counts": asdict(counts), **_composition(kept)}
-    write_prepared(request.out, kept, manifest)
+            problems = not_too_long(problems, _token_counter(request.tokenizer), request.max_prompt_tokens, ledger)
+        if not described.keep_all:
+            problems = with_readable_answer(problems, judge, ledger)
+        kept = _with_unique_ids(without_repeats(problems, judge, ledger))
+        if described.keep_all:
+            name_doubtful(kept, judge, ledger)
+    ledger.counts.kept = len(kept)
+    if described.sizes and ledger.counts.read > max(described.sizes):
+        raise ConfigError(
+            f"{request.name} is published with {max(described.sizes):,} rows at most, {source.name} has "
+            f"{ledger.counts.read:,}: is it another set? One that has no name here is prepared as {OWN}"
+        )
+    ledger.refuse_if_lost(request.allow_loss, source.name)
+    manifest = {**_origin(request, described, source, reading), **ledger.told(), **_composition(kept)}
+    try:
+        write_prepared(request.out, kept, manifest)
+    except OSError as error:
+        raise ConfigError(f"--out {request.out} cannot be written: {error.strerror or error}") from error
     return read_manifest(request.out) or {}
 
 
-def reasons(counts: Counts) -> dict[str, int]:
-    """Why problems were left out, and how many."""
-    return {
-        "without an answer": counts.no_answer,
-        **{f"question of {name}": number for name, number in counts.overlap.items()},
-        "repeated question": counts.duplicates,
-        "too long": counts.too_long,
-        "answer not parsable": counts.unparsable_gold,
-    }
-
-
-def _problems(name: str, source: Source, reading: Reading, counts: Counts, on_row: OnRow) -> Iterator[PreparedProblem]:
+def _problems(
+    request: Request, described: DataSet, source: Source, reading: Reading, ledger: Ledger, on_row: OnRow
+) -> Iterator[PreparedProblem]:
     for number, row in enumerate(source.rows(reading.columns)):
-        counts.read += 1
-        on_row(counts)
+        ledger.counts.read += 1
+        on_row(ledger.counts)
         try:
-            problem = problem_of(row, reading, name, number)
+            problem = problem_of(row, reading, described, request.name, number)
         except TypeError as error:
             columns = ", ".join(reading.columns)
             raise ConfigError(f"{source.name}, row {number}: {error} in one of {columns}: is it another set?") from None
-        if problem is None:
-            counts.no_answer += 1
+        if isinstance(problem, Unusable):
+            ledger.name(problem.why, problem.id, problem.answer)
         else:
             yield problem
 
@@ -114,28 +120,21 @@ def _with_unique_ids(problems: Sequence[PreparedProblem]) -> list[PreparedProble
     """A set's own ids if they tell its problems apart, else what their text hashes to."""
     if len({problem.id for problem in problems}) == len(problems):
         return list(problems)
-    return [
-        PreparedProblem(
-            hashlib.sha256(problem.prompt.encode(errors="replace")).hexdigest()[:16],
-            problem.prompt,
-            problem.answer,
-            problem.source,
-            problem.difficulty,
-        )
-        for problem in problems
-    ]
+    return [replace(problem, id=hashlib.sha256(problem.prompt.encode()).hexdigest()[:16]) for problem in problems]
 
 
-def _origin(request: Request, source: Source, reading: Reading) -> dict[str, Any]:
+def _origin(request: Request, described: DataSet, source: Source, reading: Reading) -> dict[str, Any]:
     return {
         "set": request.name,
         "source": source.name,
         "split": source.split,
         "columns": asdict(reading),
+        "answer_pattern": described.pattern,
+        "expects": described.expects,
         "tokenizer": request.tokenizer,
         "max_prompt_tokens": request.max_prompt_tokens,
         "excluded": {folder.name: (read_manifest(folder) or {}).get("sha256") for folder in request.exclude},
-        "math_verify": version("math-verify"),
+        "judge": versions(),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -76,8 +77,13 @@ def test_a_folder_that_tells_no_split_is_read_whole(tmp_path: Path) -> None:
     [
         ("x.csv", b"a,b\n", "is none of .parquet, .jsonl, .json"),
         ("x.parquet", b"no parquet", "is no Parquet file"),
-        ("x.jsonl", b"{}\n{broken\n", "is not JSON Lines in UTF-8"),
-        ("x.jsonl", b'{"problem": "\xff"}\n', "is not JSON Lines in UTF-8"),
+        (
+            "x.jsonl",
+            b"{}\n\n{broken\n",
+            "x.jsonl, line 3 is not JSON in UTF-8: Expecting property name enclosed in double quotes (character 1)",
+        ),
+        ("x.jsonl", b'{"problem": "a"}\n{"problem": "\xff"}\n', "x.jsonl, line 2 is not JSON in UTF-8"),
+        ("x.jsonl", b"[" * 100_000 + b"\n", "line 1 is not JSON in UTF-8: brackets nested too deep"),
         ("x.jsonl", b"[1, 2]\n", "row 1: list instead of an object"),
         ("x.jsonl", b"", "has no rows"),
         ("x.json", b"{", "is not JSON in UTF-8"),
@@ -93,8 +99,47 @@ def test_a_file_that_cannot_be_read_is_told_in_one_line(tmp_path: Path, name: st
     assert "\n" not in str(error.value)
 
 
+def test_a_damaged_parquet_file_is_told_in_one_line(tmp_path: Path) -> None:
+    """Whatever byte is wrong: rows or one line come of it, no other error."""
+    file = write(tmp_path / "x.parquet", [{"problem": f"What is {i}?", "solution": "s" * i} for i in range(300)])
+    whole, told = file.read_bytes(), []
+    for position in np.random.default_rng(0).integers(0, len(whole), 200):
+        file.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
+        try:
+            problems(file)
+        except ConfigError as error:
+            told.append(str(error))
+    assert len(told) > 50
+    assert all("x.parquet" in line and "\n" not in line for line in told)
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ConfigError, match="is no Parquet file"):
+        problems(file)
+
+
+def test_numbers_keep_the_digits_that_a_file_holds(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"problem": pa.array([0.1, 27, None], pa.float32())}), tmp_path / "x.parquet")
+    (tmp_path / "x.jsonl").write_text('\ufeff{"problem": 0.12345678901234567890}\n')
+    assert [row["problem"] for row in open_source(str(tmp_path / "x.parquet"), MATH, None).rows(["problem"])] == [
+        0.1,
+        27,
+        None,
+    ]
+    assert [str(value) for value in problems(tmp_path / "x.jsonl")] == ["0.12345678901234567890"]
+
+
+def test_a_folder_with_one_file_is_that_file_whatever_its_name(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "test-00000-of-00001.parquet")
+    source = open_source(str(tmp_path), MATH, None)
+    assert [row["problem"] for row in source.rows(["problem"])] == ["p0", "p1", "p2"]
+    assert source.split == "test", "what the file says, not what is usual"
+    assert open_source(str(write(tmp_path / "other" / "a.jsonl")), MATH, None).split is None
+    with pytest.raises(ConfigError, match="no files of the split train, it has test: choose with --split"):
+        problems(tmp_path / "data", "train")
+
+
 def test_a_folder_without_the_split_names_those_that_it_has(tmp_path: Path) -> None:
-    write(tmp_path / "test.parquet")
+    write(tmp_path / "test-0.parquet")
+    write(tmp_path / "test-1.parquet")
     with pytest.raises(ConfigError, match="no files of the split train, it has test: choose with --split"):
         problems(tmp_path)
     write(tmp_path / "other" / "a.parquet")
