@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from trainer.answers import Expects, Reference
+from trainer.answers.forms import near_misses, other_forms
 from trainer.answers.pool import CheckerPool
 from trainer.rollout import Verdict
 from trainer.tasks.prepared import PreparedProblem
 
 # The parser's runtime is one of them: under another a reference is read otherwise, and verdicts change.
 PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy", "antlr4-python3-runtime")
-
-PLAIN = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")  # read by any parser; most references are such
 
 
 class Judge:
@@ -29,27 +28,30 @@ class Judge:
         return [verdict is Verdict.correct for verdict in verdicts]
 
     def readable(self, problems: Sequence[PreparedProblem]) -> list[bool]:
-        """Of each, whether its reference is read, and with it every other form in which a response may give it."""
+        """Of each, whether the judge knows its reference again in other forms, and takes nothing close to it for it."""
         keys = [(problem.answer, problem.tolerance) for problem in problems]
         unknown = {key: problem for key, problem in zip(keys, problems, strict=True) if key not in self._readable}
-        asked = [(problem, form) for problem in unknown.values() for form in self._forms(problem)]
+        asked = [(problem, text, right) for problem in unknown.values() for text, right in self._tests(problem)]
+        verdicts = self._check([(problem, text) for problem, text, _ in asked])
         self._readable.update(dict.fromkeys(unknown, True))
-        for (problem, _), verdict in zip(asked, self._check(asked), strict=True):
-            self._readable[problem.answer, problem.tolerance] &= verdict is Verdict.correct
+        for (problem, _, right), verdict in zip(asked, verdicts, strict=True):
+            self._readable[problem.answer, problem.tolerance] &= (verdict is Verdict.correct) == right
         return [self._readable[key] for key in keys]
 
-    def _forms(self, problem: PreparedProblem) -> list[str | None]:
-        """What has to be judged correct; None asks whether the reference is read at all."""
-        itself = [] if PLAIN.fullmatch(problem.answer) else [None]
-        return [*itself, *other_forms(problem, self._expects)]
+    def _tests(self, problem: PreparedProblem) -> list[tuple[str | None, bool]]:
+        """Texts, and whether they are right; None asks whether the reference is read at all.
+
+        A set with a tolerance takes what is close for right, as it should.
+        """
+        reference = self._reference(problem)
+        close = [] if problem.tolerance else [(text, False) for text in near_misses(reference)]
+        return [(None, True), *((text, True) for text in other_forms(reference)), *close]
 
     def _check(self, pairs: Sequence[tuple[PreparedProblem, str | None]]) -> list[Verdict]:
-        return self._pool.check([(problem.answer, answer) for problem, answer in pairs])
+        return self._pool.check([(self._reference(problem), answer) for problem, answer in pairs])
 
-
-def other_forms(problem: PreparedProblem, expects: str) -> list[str]:
-    """Usual forms in which a response may give the reference. None are known yet."""
-    return []
+    def _reference(self, problem: PreparedProblem) -> Reference:
+        return Reference(problem.answer, Expects(self._expects), problem.tolerance)
 
 
 def versions() -> dict[str, str]:

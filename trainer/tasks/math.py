@@ -1,25 +1,32 @@
-r"""Competition mathematics from prepared data sets, checked by Math-Verify.
+r"""Competition mathematics from prepared data sets, judged by `trainer.answers`.
 
     prompt    What is $1+1$?
               Let's think step by step and output the final answer within \boxed{}.
     response  ... so the sum is \boxed{2}
 
 Only the last ``\boxed{}`` of a response is looked at: the prompt asks for it, and a response that names several numbers
-on its way must not be paid for one of them. `minrl data prepare` makes the data sets.
+on its way must not be paid for one of them. (`take` chooses the last number instead, for prompts that ask for no box.)
+`minrl data prepare` makes the data sets, and says of each whether it asks for a bare number.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
+from trainer.answers import Expects, Reference, Take
 from trainer.answers.boxed import last_boxed
+from trainer.answers.numerals import last_number
 from trainer.answers.pool import CheckerPool, require_math_verify
 from trainer.errors import ConfigError
 from trainer.rollout import Problem, Verdict
 from trainer.seeds import derive
-from trainer.tasks.prepared import check_prepared, read_prepared
+from trainer.tasks.prepared import check_prepared, is_tolerance, read_expects, read_prepared
+
+W = TypeVar("W", bound=StrEnum)
 
 INSTRUCTION = "\nLet's think step by step and output the final answer within \\boxed{}."  # the paper's
 
@@ -34,14 +41,19 @@ class MathTask:
         instruction: str = INSTRUCTION,
         system: str | None = None,
         chat: bool = True,
+        take: str = Take.last_box,
+        expects: str | None = None,
+        tolerance: str = "",
         time_limit_s: float = 3.0,
         processes: int = 2,
     ) -> None:
         """`train` is one data set; `eval` maps names of held-out sets to theirs, or lists folders, named after them.
 
         `instruction` is appended to each question. `chat` says that prompts are messages for the model's own chat
-        template, `system` being the text before them; without, they are plain text to continue. A check may take
-        `time_limit_s` of processor time, in one of `processes` processes. Raises `ConfigError` for unusable data.
+        template, `system` being the text before them; without, they are plain text to continue. `take` is a
+        `trainer.answers.Take`. `expects`, a `trainer.answers.Expects`, is what each set says where it is None, and
+        `tolerance` what a problem has that says nothing of its own ("0.1", "2%"). A check may take `time_limit_s` of
+        processor time, in one of `processes` processes. Raises `ConfigError` for unusable data.
         """
         self._train = _path("train", train)
         self._eval = {name: _path(f"eval {name}", path) for name, path in _named(eval).items()}
@@ -52,6 +64,11 @@ class MathTask:
         if time_limit_s <= 0 or processes < 1:
             raise ConfigError("time_limit_s must be above 0 and processes at least 1: 3.0 and 2 are usual")
         require_math_verify()
+        self._take = _word("take", take, Take)
+        self._expects = None if expects is None else _word("expects", expects, Expects)
+        if tolerance and not is_tolerance(tolerance.removesuffix("%")):
+            raise ConfigError(f"tolerance={tolerance!r} is none: write 0.1 for a distance, 2% for a share, '' for none")
+        self._tolerance = tolerance
         self._instruction, self._system, self._chat = instruction, system, chat
         self._pool = CheckerPool(processes, time_limit_s)
 
@@ -79,15 +96,17 @@ class MathTask:
 
     def verify_all(self, pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         r"""A response without a closed ``\boxed{}``, or with more in it than any answer has, is unparsable."""
-        answers = [last_boxed(response) for _, response in pairs]
-        boxed = [(problem.answer, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer]
-        verdicts = iter(self._pool.check(boxed))
+        find = last_boxed if self._take is Take.last_box else last_number
+        answers = [find(response) for _, response in pairs]
+        asked = [(_reference(problem), answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer]
+        verdicts = iter(self._pool.check(asked))
         return [next(verdicts) if answer else Verdict.unparsable for answer in answers]
 
     def close(self) -> None:
         self._pool.close()
 
     def _problems(self, path: Path, split_set: str | None) -> list[Problem]:
+        expects = self._expects or read_expects(path)
         return [
             Problem(
                 id=row.id if split_set is None else f"{split_set}/{row.id}",
@@ -97,9 +116,21 @@ class MathTask:
                 difficulty=row.difficulty if split_set in (None, row.difficulty) else f"{split_set}_{row.difficulty}",
                 system=self._system,
                 chat=self._chat,
+                expects=expects,
+                tolerance=row.tolerance or self._tolerance,
             )
             for row in read_prepared(path)
         ]
+
+
+def _reference(problem: Problem) -> Reference:
+    return Reference(problem.answer, Expects(problem.expects or Expects.expression), problem.tolerance)
+
+
+def _word(what: str, word: str, words: type[W]) -> W:
+    if word not in list(words):
+        raise ConfigError(f"{what}={word!r} is unknown: write {' or '.join(words)}")
+    return words(word)
 
 
 def _named(sets: Mapping[str, str] | Sequence[str]) -> dict[str, str]:

@@ -34,8 +34,15 @@ def test_a_reference_that_no_parser_reads_is_none(pool: CheckerPool) -> None:
 
 def test_a_reference_is_read_only_if_its_other_forms_are(pool: CheckerPool, monkeypatch: pytest.MonkeyPatch) -> None:
     forms = {"0.5": [r"\frac{1}{2}", "1/2"], "7": ["8"], r"\frac{1}{3}": ["1/3", "0.3"]}
-    monkeypatch.setattr(judging, "other_forms", lambda problem, expects: forms[problem.answer])
+    monkeypatch.setattr(judging, "other_forms", lambda reference: forms[reference.text])
     assert Judge(pool, EXPRESSION).readable([problem(answer) for answer in forms]) == [True, False, False]
+
+
+def test_a_reference_that_what_is_close_to_it_answers_is_none(
+    pool: CheckerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "near_misses", lambda reference: [{"7": "8", "5": "5.0"}[reference.text]])
+    assert Judge(pool, EXPRESSION).readable([problem("7"), problem("5")]) == [True, False]
 
 
 def test_two_references_are_the_same_if_one_answers_the_other(pool: CheckerPool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +61,7 @@ def test_prompts_are_the_papers(task: MathTask) -> None:
         difficulty="4",
         system=None,
         chat=True,
+        expects="expression",
     )
 
 
@@ -100,6 +102,28 @@ def test_only_the_last_box_of_a_response_counts(task: MathTask) -> None:
     assert task.verify(problem, r"\boxed{6}") is Verdict.correct
 
 
+def test_what_is_asked_for_is_the_sets_or_the_tasks(paths: dict[str, str], tmp_path: Path) -> None:
+    rows = [PreparedProblem("p", "How many?", "18", "words", "1"), PreparedProblem("q", "Far?", "4.2", "w", "1", "1e-1")]
+    write_prepared(tmp_path / "words", rows, {"expects": "number"})
+    cases: list[tuple[dict[str, Any], list[str]]] = [
+        ({}, ["correct", "wrong", "correct", "unparsable"]),
+        ({"expects": "expression"}, ["correct", "correct", "correct", "unparsable"]),
+        ({"take": "last_number"}, ["wrong", "wrong", "correct", "correct"]),
+    ]
+    for params, expected in cases:
+        task = MathTask(paths["train"], {"words": str(tmp_path / "words")}, time_limit_s=20.0, **params)
+        many, far = sorted(task.heldout(), key=lambda problem: problem.id)
+        assert (many.expects, far.tolerance) == (params.get("expects", "number"), "1e-1")
+        responses = [
+            (many, r"\boxed{18 \text{ eggs}} of 20"),
+            (many, r"\boxed{\sqrt{324}}"),
+            (far, r"\boxed{4.25}"),
+            (far, "so it is 4.1."),
+        ]
+        assert [str(verdict) for verdict in task.verify_all(responses)] == expected
+        task.close()
+
+
 def test_a_held_out_question_in_the_training_set_is_refused(paths: dict[str, str], tmp_path: Path) -> None:
     task = MathTask(paths["train"], {"leaky": prepared(tmp_path / "leaky", range(18, 25))})
     with pytest.raises(ConfigError, match=r"2 questions of leaky are in the training set .* --exclude "):
@@ -117,6 +141,9 @@ def test_a_held_out_question_in_the_training_set_is_refused(paths: dict[str, str
         ({"eval": ["a/math500", "b/math500"]}, "two folders of eval have the same name"),
         ({"chat": False, "system": "Be brief."}, "system is a part of a chat"),
         ({"processes": 0}, "processes at least 1"),
+        ({"take": "first"}, "take='first' is unknown: write last_box or last_number"),
+        ({"expects": "words"}, "expects='words' is unknown: write number or expression"),
+        ({"tolerance": "much"}, "tolerance='much' is none: write 0.1 for a distance, 2% for a share"),
         ({"sytem": "x"}, "did you mean 'system'?"),
     ],
 )
