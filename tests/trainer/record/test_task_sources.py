@@ -101,7 +101,8 @@ def test_the_place_of_a_task_does_not_count(tmp_path: Path) -> None:
 
 
 def test_which_of_two_modules_a_relative_import_means_counts(tmp_path: Path) -> None:
-    both = {**PACKAGE, "lab/tasks/words.py": "WORD = 'b'\n", "lab/all.py": "from lab.tasks import words\n"}
+    both = {**PACKAGE, "lab/tasks/words.py": "WORD = 'b'\n"}
+    both["lab/all.py"] = "import lab.words\nfrom lab.tasks import words\n"  # both count, whichever is meant
     both["lab/tasks/__init__.py"] += "import lab.all\n"
     before = said(tmp_path, both, "lab.tasks:Parity")
     helper = PACKAGE["lab/tasks/helper.py"].replace("[TWO]", "[TWO, words]")
