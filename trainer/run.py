@@ -36,7 +36,7 @@ from trainer.policy.model import load_tokenizer
 from trainer.ranks.launch import Launcher, LocalLauncher
 from trainer.record.checkpoint import Progress, load_checkpoint, save_checkpoint
 from trainer.record.directory import State, Status, TrialIdentity, TrialRecord
-from trainer.record.environment import environment
+from trainer.record.environment import environment, with_commit
 from trainer.record.owner import heartbeat
 from trainer.record.samples import write_samples
 from trainer.rollout import Problem
@@ -147,6 +147,7 @@ class _Trial:
         """Loads or trains the base, and restores the newest checkpoint into it."""
         self._base = ensure_base(self._config, self._bases_dir)
         parts = self._parts = build_parts(self._config, self._base, self._launcher)
+        self._record.write_environment(with_commit(self._record.environment(), self._config))
         checkpoint = load_checkpoint(self._record.path / "checkpoints")
         if checkpoint is not None:
             self._progress, state = checkpoint

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Literal
 
 TIMEOUT_S = 5.0
@@ -42,3 +43,11 @@ def is_cached(name: str, file: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     return is_hub_name(name) and isinstance(try_to_load_from_cache(name, file), str)
+
+
+def cached_commit(name: str) -> str | None:
+    """The commit of the model `name` that the cache holds as the hub's newest; None for a model that is not there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "config.json") if is_hub_name(name) else None
+    return Path(found).parent.name if isinstance(found, str) else None  # <cache>/models--.../snapshots/<commit>

@@ -66,8 +66,13 @@ def model_folder(path: str | None) -> Path | None:
     """
     if path is None:
         return None
-    folder = Path(path).expanduser()
-    if folder.is_dir():
+    try:
+        folder = Path(path).expanduser()
+        there = folder.is_dir()
+    except (OSError, RuntimeError) as error:  # a name that is too long, a folder that is closed, the home of nobody
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"model.path={path[:80]} is no path: {why}: give an existing folder or a hub name") from error
+    if there:
         if not (folder / "config.json").is_file():
             raise ConfigError(f"model.path={folder} holds no config.json: give a folder in Hugging Face format")
         return folder.resolve()

@@ -118,6 +118,10 @@ class TrialRecord:
     def environment(self) -> dict[str, Any]:
         return read_json(self.path / "environment.json")
 
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
+        if environment != self.environment():
+            write_json(self.path / "environment.json", environment)
+
     # --- where it stands --------------------------------------------------------------------------------------------
 
     def status(self) -> Status | None:

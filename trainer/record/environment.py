@@ -7,12 +7,15 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from trainer.config.machine import available_cores
+from trainer.config import TrialConfig
+from trainer.config.hub import cached_commit
+from trainer.config.machine import available_cores, model_folder
 from trainer.record.sources import PACKAGE, code_hash
 
 PACKAGES = (
@@ -38,6 +41,18 @@ def environment() -> dict[str, Any]:
         "git_dirty": dirty,
         "code_hash": code_hash(),
     }
+
+
+def with_commit(environment: Mapping[str, Any], config: TrialConfig) -> dict[str, Any]:
+    """An environment with the commit of the trial's hub model, once that has been downloaded.
+
+    `model_commits` names each that the trial began or went on with: a model's owner may publish another one meanwhile.
+    """
+    commit = None
+    if config.model.path is not None and model_folder(config.model.path) is None:
+        commit = cached_commit(config.model.path)
+    known = list(environment.get("model_commits", ()))
+    return {**environment, "model_commits": [*known, commit]} if commit not in (None, *known[-1:]) else {**environment}
 
 
 def _version(package: str) -> str | None:

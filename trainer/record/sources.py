@@ -41,7 +41,7 @@ def code_hash() -> str:
 def toy_base_hash(task_module: str | None) -> str:
     """16 hex digits over the sources that shape the weights of a toy base: its training, its network, and its task.
 
-    The module of a task that is not the trainer's own does not count: its author names it otherwise when it changes.
+    A task that is not the trainer's own has a hash of its own (`record.task_sources`).
     """
     modules = [*OF_EVERY_TOY_BASE, task_module or ""]
     return _known(_hash([name for name in modules if name in _trainer()], _trainer()))
@@ -54,6 +54,12 @@ def sources_hash(package: Path) -> str:
     """
     modules = _read(package)
     return _hash(modules, modules)
+
+
+def modules_hash(files: Mapping[str, Path], more: Iterable[str] = ()) -> str:
+    """16 hex digits over the top-level statements of modules anywhere, given as file by module, and over `more`."""
+    modules = {name: _Module.read(file) for name, file in files.items()}
+    return _digest([_hash(modules, modules), *sorted(more)])
 
 
 def _known(found: str) -> str:
@@ -154,7 +160,8 @@ def _tell(node: ast.AST, told: list[str], used: set[str], imported: dict[str, tu
 def _says_nothing(node: ast.stmt, used: set[str], imported: dict[str, tuple[str, str]]) -> bool:
     """Whether a statement is a docstring, a list of public names, or an import, which is kept in `imported`."""
     if isinstance(node, ast.ImportFrom):
-        imported |= {each.asname or each.name: (node.module or "", each.name) for each in node.names}
+        source = "." * node.level + (node.module or "")
+        imported |= {each.asname or each.name: (source, each.name) for each in node.names}
         return True
     if isinstance(node, ast.Import):
         imported |= {each.asname or each.name: (each.name, "") for each in node.names}

@@ -5,6 +5,10 @@ in the group ``minrl.tasks`` (``task.name=arithmetic``), or, without installing 
 module that Python can import or that lies in the current directory (``task.name=parity:Parity``). This file imports
 without torch.
 
+A parameter is a value, whatever it says. Those that are paths of what the task reads its class names, so that a trial
+is known by their contents and not by their place: ``DATA = ("train", "eval")``. Each may be a path, a list of paths,
+or a dictionary of them.
+
 May import: words, `config`, `answers`.
 """
 
@@ -67,7 +71,7 @@ def load_task(config: TaskConfig) -> Task:
 
     Raises `ConfigError` for an unknown name, and for parameters that the task does not take or lacks.
     """
-    factory = _imported(config.name) if ":" in config.name else _installed(config.name)
+    factory = task_class(config.name)
     _check_parameters(config, factory)
     try:
         task = factory(**config.params)
@@ -82,12 +86,52 @@ def load_task(config: TaskConfig) -> Task:
     return task
 
 
+def task_class(name: str) -> Any:
+    """What ``task.name`` names, imported and not called. Raises `ConfigError` for a name that nothing has."""
+    return _imported(name) if ":" in name else _installed(name)
+
+
+@cache
+def data_parameters(name: str) -> tuple[str, ...]:
+    """Those parameters of a task that its class declares, by `DATA`, to be paths of what it reads.
+
+    Raises `ConfigError` for a name that nothing has, and for a `DATA` that does not name parameters.
+    """
+    factory = task_class(name)
+    declared = getattr(factory, "DATA", ())
+    if not isinstance(declared, tuple | list) or not all(isinstance(each, str) for each in declared):
+        raise ConfigError(f'task.name={name}: its DATA must list names of parameters, as DATA = ("train", "eval")')
+    parameters = inspect.signature(factory).parameters if declared else {}
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    unknown = [each for each in declared if each not in parameters and not takes_any]
+    if unknown:
+        hint = nearest(unknown[0], list(parameters))
+        raise ConfigError(f"task.name={name}: its constructor does not take {unknown[0]!r}, which its DATA lists{hint}")
+    return tuple(declared)
+
+
 @cache
 def module_of(name: str) -> str | None:
     """The module of the task that ``task.name`` names, without importing it; None for a name that nothing has."""
-    targets = {entry.name: entry.value for entry in entry_points(group=ENTRY_POINTS)}
-    target = name if ":" in name else targets.get(name)
-    return None if target is None else target.partition(":")[0]
+    target = _targets().get(name, name)
+    return target.partition(":")[0] if ":" in target else None
+
+
+@cache
+def one_name(name: str) -> str:
+    """The same text for the same class, whichever way ``task.name`` names it.
+
+    A task of the trainer's own goes by its entry point, any other by ``module:Class``: which entry points there are
+    for it depends on what is installed here.
+    """
+    target = _targets().get(name, name)
+    own = {value: entry for entry, value in _targets().items() if value.startswith(f"{__name__}.")}
+    return own.get(target, target)
+
+
+def _targets() -> dict[str, str]:
+    """Of every entry point, ``module:Class``."""
+    return {entry.name: f"{entry.module}:{entry.attr}" for entry in entry_points(group=ENTRY_POINTS)}
 
 
 def _installed(name: str) -> Any:

@@ -34,6 +34,8 @@ INSTRUCTION = "\nLet's think step by step and output the final answer within \\b
 class MathTask:
     """Problems from the folders that `minrl data prepare` writes, or from Parquet files with the same columns."""
 
+    DATA = ("train", "eval")
+
     def __init__(
         self,
         train: str,

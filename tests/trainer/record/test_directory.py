@@ -36,6 +36,8 @@ def test_what_a_trial_is_comes_back_from_its_directory(record: TrialRecord) -> N
     assert record.identity() == IDENTITY
     assert record.identity().run_name == "grpo-n=8-seed3"
     assert record.environment() == {"python": "3.11"}
+    record.write_environment({**record.environment(), "model_commits": ["abc"]})
+    assert record.environment() == {"python": "3.11", "model_commits": ["abc"]}
 
 
 def test_status_is_none_before_the_first_and_then_the_newest(record: TrialRecord) -> None:

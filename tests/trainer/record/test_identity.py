@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,8 +28,6 @@ from trainer.config.choices import (
     Sign,
 )
 from trainer.config.compose import compose, from_dict, to_dict
-from trainer.errors import ConfigError
-from trainer.record import identity
 from trainer.record.environment import environment
 from trainer.record.identity import base_hash, trial_id
 from trainer.record.sources import code_hash
@@ -41,7 +37,7 @@ ENUMS = (
     *(Reward, Rejected, Baseline, Normalize, Sign, Ratio, LossAggMode, Denominator, KlLossType),
     *(Architecture, Attention, Offload, Dtype, Objective),
 )
-OTHERS = {"engine.backend": "deepspeed", "rollout.backend": "vllm"}
+OTHERS = {"engine.backend": "deepspeed", "rollout.backend": "vllm", "task.name": "math"}
 WITHOUT_EFFECT = {
     *("scale", "resources.cpus", "resources.accelerator"),
     *("engine.ranks", "engine.zero_stage", "engine.offload"),  # how the work is spread: rounding
@@ -133,69 +129,6 @@ def test_a_toy_base_depends_on_model_and_task_alone() -> None:
     assert base_hash(same) == base_hash(CONFIG)
     for override in ("model.base_seed=1", "model=tiny_llama", "model.base.lr=0.1", "task.params.seed=1"):
         assert base_hash(compose([override])) != base_hash(CONFIG)
-
-
-@pytest.fixture
-def model_folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"weights")
-    return folder
-
-
-def test_a_local_model_counts_by_its_contents_not_by_its_place(
-    model_folder: Path, tmp_path: Path, fresh_caches: Callable[[], None]
-) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(model_folder, copy)
-    (copy / "README.md").write_text("no part of the model")
-    first, second = (compose([f"model.path={path}"]) for path in (model_folder, copy))
-    assert trial_id(first) == trial_id(second) != trial_id(CONFIG)
-    (copy / "model.safetensors").write_bytes(b"changed")
-    fresh_caches()
-    assert trial_id(first) != trial_id(second)
-
-
-@pytest.fixture
-def fresh_caches() -> Iterator[Callable[[], None]]:
-    """Contents are hashed once a process; a test that changes them asks for another look."""
-    yield identity._folder_hash.cache_clear
-    identity._folder_hash.cache_clear()
-
-
-def test_a_model_that_does_not_exist_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^model\.path='.*/none' is neither a folder nor a model.*null for the toy"):
-        trial_id(compose([f"model.path={tmp_path}/none"]))
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"empty holds no config\.json"):
-        trial_id(compose([f"model.path={tmp_path}/empty"]))
-
-
-def test_a_hub_model_in_the_cache_counts_by_its_name(tmp_path: Path) -> None:
-    """In a process of its own, because the hub's library reads where its cache lies once."""
-    for name in ("one", "two"):
-        snapshot = tmp_path / "hub" / f"models--org--{name}" / "snapshots" / "abc"
-        snapshot.mkdir(parents=True)
-        (snapshot / "config.json").write_text("{}")
-        (snapshot.parent.parent / "refs").mkdir()
-        (snapshot.parent.parent / "refs" / "main").write_text("abc")
-    script = (
-        "from trainer.config.compose import compose; from trainer.record.identity import base_hash\n"
-        "one, two = (base_hash(compose([f'model.path=org/{n}'])) for n in ('one', 'two')); assert one != two\n"
-        "from trainer.config import ConfigError\n"
-        "from trainer.config.machine import check_model; check_model(compose(['model.path=org/one']))\n"
-        "try:\n    check_model(compose(['model.path=org/three']))\nexcept ConfigError as error:\n    print(error)"
-    )
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "HF_HOME": str(tmp_path),
-        "HF_HUB_OFFLINE": "1",
-    }
-    answer = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
-    assert answer.stdout.startswith("model.path='org/three' is neither a folder nor a model of the Hugging Face hub")
-    assert len(answer.stdout.splitlines()) == 1
 
 
 def test_the_environment_names_what_a_reader_needs_to_repeat_a_run() -> None:
