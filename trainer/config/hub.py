@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Literal
 
 TIMEOUT_S = 5.0
@@ -42,3 +43,12 @@ def is_cached(name: str, file: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     return is_hub_name(name) and isinstance(try_to_load_from_cache(name, file), str)
+
+
+def cached_folder(name: str) -> Path | None:
+    """Where the model `name` lies in the cache, once its configuration and its tokenizer's have been downloaded."""
+    from huggingface_hub import try_to_load_from_cache
+
+    files = [try_to_load_from_cache(name, file) for file in ("config.json", "tokenizer_config.json")]
+    folders = {Path(file).parent if isinstance(file, str) else None for file in files}
+    return folders.pop() if len(folders) == 1 else None
