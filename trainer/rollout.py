@@ -29,8 +29,9 @@ class Problem:
     """One question with its reference answer.
 
     `split_set` names the held-out set that the problem belongs to ("within_reach", "math500"); `difficulty` is its
-    grade inside it, free text that reports group by. A `chat` problem is a message that only a model's chat template
-    can frame, after the `system` text where there is one; any other goes without a template where the model has none.
+    grade inside it, free text that reports group by. `chat` says how the prompt reaches the model: True, as a message
+    that only its chat template can frame, after the `system` text where there is one, and a model without a template is
+    refused; False, as plain text to continue, never framed; None, as the model has it, in its template if it has one.
     `expects` and `tolerance` are what `trainer.answers.Reference` says of `answer`, for a verifier that asks it.
     """
 
@@ -40,7 +41,7 @@ class Problem:
     split_set: str
     difficulty: str
     system: str | None = None
-    chat: bool = False
+    chat: bool | None = None
     expects: str = ""
     tolerance: str = ""
 
@@ -49,9 +50,10 @@ class Problem:
 class Rollout:
     """One sampled response, as the generator returns it.
 
-    prompt_ids and response_ids hold token ids without padding; response_ids ends with the end-of-sequence token when
-    finish_reason is "stop" and holds the maximal number of tokens when it is "length". logprobs has the log-probability
-    of each response token under the policy as the generator computed it, where it tells: vLLM does.
+    prompt_ids and response_ids hold token ids without padding. response_ids ends with one of the model's ends of
+    sequence (`trainer.policy.ends`) when finish_reason is "stop", and holds the maximal number of tokens when it is
+    "length"; response is its text, without the end. logprobs has the log-probability of each response token under the
+    policy as the generator computed it, where it tells: vLLM does.
     """
 
     problem: Problem

@@ -32,7 +32,7 @@ from trainer.loop import Clock, train_step
 from trainer.measure import sample_rows
 from trainer.parts import Parts
 from trainer.parts.assemble import build_parts
-from trainer.policy.model import load_tokenizer
+from trainer.policy.saving import copy_settings
 from trainer.ranks.launch import Launcher, LocalLauncher
 from trainer.record.checkpoint import Progress, load_checkpoint, save_checkpoint
 from trainer.record.directory import State, Status, TrialIdentity, TrialRecord
@@ -244,12 +244,12 @@ class _Trial:
         save_checkpoint(self._record.path / "checkpoints", self._progress, self._parts.engine.state())
 
     def _save_policy(self, parts: Parts) -> None:
-        """The trained policy in Hugging Face format, with its tokenizer."""
+        """The trained policy in Hugging Face format, with the tokenizer and the generation settings of its base."""
         folder = self._record.path / "policy"
         temporary = folder.with_name(".policy.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         parts.engine.save_policy(temporary)
-        load_tokenizer(self._base).save_pretrained(temporary)
+        copy_settings(self._base, temporary)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
 

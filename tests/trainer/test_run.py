@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable, Generator, Sequence
@@ -127,7 +128,26 @@ def test_a_finished_trial_leaves_its_record_and_no_checkpoint(undisturbed: Trial
     rows = read_samples(undisturbed.path / "samples" / "step_5.parquet")
     assert [row.sample_index for row in rows] == [0, 1, 2, 3] * 2
     assert not (undisturbed.path / "checkpoints").exists()
-    assert (undisturbed.path / "policy" / "tokenizer.json").is_file()
+
+
+def test_a_policy_says_of_itself_what_its_base_says(
+    undisturbed: TrialRecord, tmp_path: Path, tiny_config: Compose, bases_dir: Path
+) -> None:
+    """Started from a policy that names a second end of sequence, and settings for users, as published models do."""
+    base = tmp_path / "base"
+    shutil.copytree(undisturbed.path / "policy", base)
+    generation = {"eos_token_id": [1, 9], "do_sample": True, "temperature": 0.6, "top_p": 0.9}
+    (base / "generation_config.json").write_text(json.dumps(generation))
+    record = run(tiny_config(f"model.path={base}", "trainer.steps=1"), tmp_path / "trial", bases_dir)
+    saved = record.path / "policy"
+    assert policy(record) != policy(undisturbed)
+    assert sorted(file.name for file in saved.iterdir()) == sorted(file.name for file in base.iterdir())
+    for name in ("generation_config.json", "tokenizer.json", "tokenizer_config.json"):
+        assert (saved / name).read_bytes() == (base / name).read_bytes()
+    before = read_samples(undisturbed.path / "samples" / "step_5.parquet")
+    rows = [row for step in (0, 1) for row in read_samples(record.path / "samples" / f"step_{step}.parquet")]
+    assert [row for row in before if "7" in row.response], "which is token 9"
+    assert not [row for row in rows if "7" in row.response], "where it is an end"
 
 
 def test_cumulative_counts_add_up(undisturbed: TrialRecord) -> None:

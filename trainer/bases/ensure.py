@@ -19,6 +19,7 @@ from trainer.bases.supervise import OnStep, train_toy_base
 from trainer.config import TrialConfig
 from trainer.errors import ConfigError
 from trainer.files import write_json
+from trainer.generators.transformers_generator import sampling_settings
 from trainer.record.identity import base_hash
 from trainer.tasks import DemonstratedTask, load_task
 
@@ -56,6 +57,8 @@ def _train(config: TrialConfig, folder: Path, on_step: OnStep) -> None:
         report = base_report(model, tokenizer, task, config)
     finally:
         torch.set_num_threads(threads)
+    # A toy's own settings are how it is sampled here: nobody else has any for it.
+    model.generation_config = sampling_settings(config.rollout, [tokenizer.eos_token_id], tokenizer.pad_token_id)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_json(folder / "report.json", report)

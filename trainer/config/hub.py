@@ -51,3 +51,12 @@ def cached_commit(name: str) -> str | None:
 
     found = try_to_load_from_cache(name, "config.json") if is_hub_name(name) else None
     return Path(found).parent.name if isinstance(found, str) else None  # <cache>/models--.../snapshots/<commit>
+
+
+def cached_folder(name: str) -> Path | None:
+    """Where the model `name` lies in the cache, once its configuration and its tokenizer's have been downloaded."""
+    from huggingface_hub import try_to_load_from_cache
+
+    files = [try_to_load_from_cache(name, file) for file in ("config.json", "tokenizer_config.json")]
+    folders = {Path(file).parent if isinstance(file, str) else None for file in files}
+    return folders.pop() if len(folders) == 1 else None

@@ -132,10 +132,11 @@ class ModelConfig:
 @dataclass
 class RolloutConfig:
     """Sampling: n responses for each of prompts_per_step problems, always at temperature 1 and top-p 1, because any
-    other would bias the importance ratio. max_tokens_in_flight bounds one generation batch, padding included.
+    other would bias the importance ratio. max_tokens_in_flight bounds one generation batch, padding included. A prompt
+    has at most max_prompt_length tokens, and together with max_response_length at most the model's positions.
 
-    For vLLM alone: prompts have at most max_prompt_length tokens; on a GPU it takes gpu_memory_utilization of the whole
-    memory, and with `sleep` gives it back while the engine works. On a CPU its cache holds max_tokens_in_flight.
+    For vLLM alone: on a GPU it takes gpu_memory_utilization of the whole memory, and with `sleep` gives it back while
+    the engine works. On a CPU its cache holds max_tokens_in_flight.
     """
 
     backend: GeneratorBackend = GeneratorBackend.transformers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -10,14 +11,18 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from trainer.config import RolloutConfig
 from trainer.policy.attention import attending_to_padding
+from trainer.policy.ends import decode_response, ends_of
+from trainer.policy.lengths import encode_within, positions_of, prompt_room
 from trainer.policy.packing import pack
-from trainer.policy.prompts import encode_prompt
 from trainer.rollout import Problem, Rollout
 from trainer.seeds import derive
 
 
 class TransformersGenerator:
-    """Samples from `policy`: the engine's own where it is `shared`, and then there are no weights to hand over."""
+    """Samples from `policy`: the engine's own where it is `shared`, and then there are no weights to hand over.
+
+    A response stops at any of the model's ends of sequence. Raises `ConfigError` for a model that has none.
+    """
 
     def __init__(
         self, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: RolloutConfig, shared: bool = True
@@ -26,20 +31,13 @@ class TransformersGenerator:
         self._shared = shared
         self._tokenizer = tokenizer
         self._config = config
-        # Set on the model, not passed: what a call leaves out, generate() takes from the model's own file, and a
-        # repetition penalty or top-p from there would make the samples come from another distribution than pi.
-        policy.generation_config = GenerationConfig(
-            do_sample=True,
-            temperature=1.0,
-            top_k=0,
-            top_p=1.0,
-            max_new_tokens=config.max_response_length,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
+        self._ends = ends_of(policy.generation_config, policy.config, tokenizer)
+        self._pad = self._ends[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        self._room = prompt_room(config, positions_of(policy.config), tokenizer.name_or_path or "the model")
+        self._settings = sampling_settings(config, self._ends, self._pad)
 
     def sample(self, problems: Sequence[Problem], n: int, seed: int) -> list[list[Rollout]]:
-        prompts = [tuple(encode_prompt(self._tokenizer, problem)) for problem in problems]
+        prompts = [tuple(ids) for ids in encode_within(self._tokenizer, self._room, problems)]
         sampled: dict[int, list[Rollout]] = {}
         room = [n * (len(prompt) + self._config.max_response_length) for prompt in prompts]
         for number, rows in enumerate(pack(room, self._config.max_tokens_in_flight)):
@@ -63,28 +61,54 @@ class TransformersGenerator:
     def _generate(self, prompts: Sequence[tuple[int, ...]], n: int, seed: int) -> Iterator[list[int]]:
         """New tokens of n responses to each prompt, padding included."""
         device = self._policy.device
-        batch = self._tokenizer.pad({"input_ids": [list(p) for p in prompts]}, padding_side="left", return_tensors="pt")
-        batch = batch.to(device)
+        longest = max(map(len, prompts))
+        input_ids = torch.tensor([[self._pad] * (longest - len(p)) + list(p) for p in prompts], device=device)
+        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
         was_training = self._policy.training
         self._policy.eval()
         rng = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-        with rng, attending_to_padding(self._policy):
+        with rng, attending_to_padding(self._policy), _generating_by(self._policy, self._settings):
             torch.manual_seed(seed)
-            tokens = self._policy.generate(
-                input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], num_return_sequences=n
-            )
+            tokens = self._policy.generate(input_ids=input_ids, attention_mask=mask, num_return_sequences=n)
         self._policy.train(was_training)
-        yield from tokens[:, batch["input_ids"].shape[1] :].tolist()
+        yield from tokens[:, longest:].tolist()
 
     def _rollout(self, problem: Problem, prompt_ids: tuple[int, ...], index: int, tokens: list[int]) -> Rollout:
-        eos = self._tokenizer.eos_token_id
-        stopped = eos in tokens
-        response_ids = tuple(tokens[: tokens.index(eos) + 1] if stopped else tokens)
+        end = next((place for place, token in enumerate(tokens) if token in self._ends), None)
+        response_ids = tuple(tokens if end is None else tokens[: end + 1])
         return Rollout(
             problem=problem,
             sample_index=index,
             prompt_ids=prompt_ids,
             response_ids=response_ids,
-            response=self._tokenizer.decode(response_ids, skip_special_tokens=True),
-            finish_reason="stop" if stopped else "length",
+            response=decode_response(self._tokenizer, response_ids, self._ends),
+            finish_reason="length" if end is None else "stop",
         )
+
+
+def sampling_settings(config: RolloutConfig, ends: Sequence[int], pad: int) -> GenerationConfig:
+    """The policy itself, at temperature 1, until one of `ends` or the longest response."""
+    return GenerationConfig(
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        max_new_tokens=config.max_response_length,
+        eos_token_id=ends[0] if len(ends) == 1 else list(ends),
+        pad_token_id=pad,
+    )
+
+
+@contextmanager
+def _generating_by(policy: PreTrainedModel, settings: GenerationConfig) -> Iterator[None]:
+    """Sets `settings` on the model, for passing them is not enough: what a call leaves out, generate() takes from the
+    model's own, and a repetition penalty or top-p from there would sample from another distribution than pi.
+
+    Only for a while: a policy is saved with its own settings, not with how it was trained.
+    """
+    own = policy.generation_config
+    policy.generation_config = settings
+    try:
+        yield
+    finally:
+        policy.generation_config = own

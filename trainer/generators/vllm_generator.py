@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from trainer.config import RolloutConfig
 from trainer.errors import ConfigError
 from trainer.generators.own_process import OwnProcess
-from trainer.policy.prompts import encode_prompt
+from trainer.policy.ends import decode_response, ends_of, read_generation
+from trainer.policy.lengths import encode_within, positions_of, prompt_room
+from trainer.policy.model import load_shape
 from trainer.rollout import Problem, Rollout
 from trainer.seeds import derive
 
@@ -50,21 +52,17 @@ class VllmGenerator:
         on_cpu = device.type == "cpu"
         self._guest = OwnProcess(on_cpu)
         self._asleep: set[str] = set()
-        shape = AutoConfig.from_pretrained(base)
-        length = min(config.max_prompt_length + config.max_response_length, shape.max_position_embeddings)
-        self._max_prompt_length = length - config.max_response_length
-        if self._max_prompt_length < 1:
-            raise ConfigError(
-                f"rollout.max_response_length={config.max_response_length} leaves no room for a prompt in the "
-                f"{shape.max_position_embeddings} positions of {base}: set it lower"
-            )
+        shape = load_shape(base)
+        self._ends = ends_of(read_generation(base, shape), shape, tokenizer)
+        self._room = prompt_room(config, positions_of(shape), str(base))
+        length = self._room.tokens + config.max_response_length
         if on_cpu and config.sleep:
             raise ConfigError("rollout.sleep=true frees GPU memory, and there is no GPU: set rollout.sleep=false")
         options: dict[str, Any] = {
             "model": str(base),
             "dtype": str(dtype).removeprefix("torch."),
             "max_model_len": length,
-            "generation_config": "vllm",  # not the model's own: a top-p or penalty from there would bias the samples
+            "generation_config": "vllm",  # not the model's: a top-p or penalty would bias the samples; its ends count
             "skip_tokenizer_init": True,
             "enable_sleep_mode": config.sleep,
             "use_tqdm_on_load": False,
@@ -80,8 +78,8 @@ class VllmGenerator:
                 self._sleep()
 
     def sample(self, problems: Sequence[Problem], n: int, seed: int) -> list[list[Rollout]]:
-        prompts = [self._encode(problem) for problem in problems]
-        requests = [{"prompt_token_ids": list(prompt)} for prompt in prompts for _ in range(n)]
+        prompts = encode_within(self._tokenizer, self._room, problems)
+        requests = [{"prompt_token_ids": prompt} for prompt in prompts for _ in range(n)]
         params = [self._params(derive(seed, problem.id, i)) for problem in problems for i in range(n)]
         with self._guest():
             self._wake(*SLEEPING)
@@ -91,7 +89,7 @@ class VllmGenerator:
             if self._config.sleep:
                 self._sleep()
         return [
-            [self._rollout(problem, prompt, i, next(outputs).outputs[0]) for i in range(n)]
+            [self._rollout(problem, tuple(prompt), i, next(outputs).outputs[0]) for i in range(n)]
             for problem, prompt in zip(problems, prompts, strict=True)
         ]
 
@@ -126,7 +124,7 @@ class VllmGenerator:
             top_p=1.0,
             top_k=0,
             max_tokens=self._config.max_response_length,
-            stop_token_ids=[self._tokenizer.eos_token_id],
+            stop_token_ids=list(self._ends),
             seed=seed,
             logprobs=0,  # of the sampled token alone; at temperature 1 raw and processed ones are the same
             detokenize=False,
@@ -139,20 +137,10 @@ class VllmGenerator:
             sample_index=index,
             prompt_ids=prompt,
             response_ids=tokens,
-            response=self._tokenizer.decode(tokens, skip_special_tokens=True),
+            response=decode_response(self._tokenizer, tokens, self._ends),
             finish_reason=output.finish_reason,
             logprobs=tuple(step[token].logprob for token, step in zip(tokens, output.logprobs, strict=True)),
         )
-
-    def _encode(self, problem: Problem) -> tuple[int, ...]:
-        prompt = tuple(encode_prompt(self._tokenizer, problem))
-        if len(prompt) > self._max_prompt_length:
-            raise ConfigError(
-                f"the prompt of problem {problem.id} has {len(prompt)} tokens, and vLLM was started for prompts of "
-                f"{self._max_prompt_length}: raise rollout.max_prompt_length (the model's positions bound it), "
-                "or leave long problems out"
-            )
-        return prompt
 
     def _sleep(self) -> None:
         self._llm.sleep(level=1)

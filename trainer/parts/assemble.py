@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,11 +15,13 @@ from trainer.engines.torch_engine import TorchEngine
 from trainer.errors import ConfigError
 from trainer.generators.build import build_generator
 from trainer.parts import Parts
-from trainer.policy.model import load_pair, load_policy
+from trainer.policy.lengths import check_lengths, positions_of, prompt_room
+from trainer.policy.model import load_pair, load_policy, load_shape, load_tokenizer
 from trainer.policy.recompute import enable_recompute
 from trainer.policy.value_model import Critic
 from trainer.ranks.controller import Controller
 from trainer.ranks.launch import Launcher, Seat
+from trainer.rollout import Problem
 from trainer.tasks import Task, load_task
 from trainer.tasks.order import ProblemOrder
 
@@ -28,12 +31,14 @@ def build_parts(config: TrialConfig, base: Path, launcher: Launcher) -> Parts:
     torch.set_num_threads(config.engine.threads)
     device = pick_device(config)
     task = load_task(config.task)
+    train, heldout = task.train(), task.heldout()
     try:
-        order = ProblemOrder(task.train(), config.rollout.prompts_per_step, config.seed)
+        order = ProblemOrder(train, config.rollout.prompts_per_step, config.seed)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if not task.heldout():
+    if not heldout:
         raise ConfigError(f"task {config.task.name} has no held-out problems: evaluation needs at least one")
+    _check_prompts(config, base, train, heldout[: config.evaluation.problems])
     if config.engine.backend is EngineBackend.deepspeed:
         return _with_deepspeed(config, base, launcher, task, order, device)
     if config.rollout.backend is GeneratorBackend.vllm:  # first: it measures what is free of the device's memory
@@ -45,6 +50,15 @@ def build_parts(config: TrialConfig, base: Path, launcher: Launcher) -> Parts:
             raise
     engine = _torch_engine(config, base, device)
     return Parts(config, task, order, build_generator(config, base, engine.policy, device), engine)
+
+
+def _check_prompts(config: TrialConfig, base: Path | str, train: Sequence[Problem], heldout: Sequence[Problem]) -> None:
+    """Raises `ConfigError` for a problem that the model cannot take, before anything large is loaded.
+
+    Else it would be told by the step that happens to draw it.
+    """
+    room = prompt_room(config.rollout, positions_of(load_shape(base)), str(base))
+    check_lengths(load_tokenizer(base), room, {"training": train, "held-out": heldout})
 
 
 def _torch_engine(config: TrialConfig, base: Path, device: torch.device) -> TorchEngine:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     LlamaConfig,
@@ -105,6 +106,12 @@ def load_pair(
     if config.gradient_checkpointing:
         enable_recompute(policy)
     return policy, reference
+
+
+def load_shape(path: Path | str) -> PreTrainedConfig:
+    """The configuration of a model alone. Raises `ConfigError` where there is none."""
+    with _readable(path):
+        return AutoConfig.from_pretrained(path)
 
 
 def load_tokenizer(path: Path | str) -> PreTrainedTokenizerBase:

@@ -1,48 +1,138 @@
-"""From a problem to the tokens that every generator samples after. Imports without torch."""
+"""From problems to the tokens that every generator samples after. Imports without torch."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from trainer.errors import ConfigError
+from trainer.policy.folder import RefusedError, rendered, template
 from trainer.rollout import Problem
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+TEXTS_AT_ONCE = 4096  # bounds the memory of a batch; a larger one is no faster
+
+
+class PromptText(NamedTuple):
+    """A prompt as the tokenizer is given it: in the model's chat template (`framed`), or plain."""
+
+    text: str
+    framed: bool
+
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, problem: Problem) -> list[int]:
-    """Through the model's own chat template where it has one, with the problem's system text before it.
+    """`encode_prompts` of one."""
+    return encode_prompts(tokenizer, [problem])[0]
 
-    Raises `ConfigError` for a problem that is a chat message where the tokenizer has no template to frame it.
+
+def encode_prompts(tokenizer: PreTrainedTokenizerBase, problems: Sequence[Problem]) -> list[list[int]]:
+    """Token ids of each prompt, unpadded.
+
+    A prompt that the model's chat template frames has the special tokens that the template writes; plain text has those
+    that the tokenizer adds by itself. So neither has a beginning of sequence twice. Raises `ConfigError` where a
+    problem asks for what the model does not have (see `trainer.rollout.Problem`).
     """
-    if tokenizer.chat_template is None:
-        check_plain(problem, tokenizer.name_or_path or "the model")
-        return list(tokenizer(problem.prompt)["input_ids"])
-    messages = [{"role": "user", "content": problem.prompt}]
-    if problem.system is not None:
-        messages.insert(0, {"role": "system", "content": problem.system})
-    return list(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
+    return encode_texts(tokenizer, prompt_texts(tokenizer, problems))
 
 
-def has_template(folder: Path) -> bool:
-    """Whether a local model has a chat template, wherever transformers looks for one: from its files alone."""
-    if any((folder / name).exists() for name in ("chat_template.jinja", "chat_template.json", "chat_templates")):
-        return True
-    settings = folder / "tokenizer_config.json"
-    try:
-        return settings.is_file() and bool(json.loads(settings.read_text()).get("chat_template"))
-    except (ValueError, AttributeError) as error:
-        raise ConfigError(f"{settings} is not the configuration of a tokenizer") from error
+def prompt_texts(tokenizer: PreTrainedTokenizerBase, problems: Sequence[Problem]) -> list[PromptText]:
+    """What the tokenizer is given of each problem. Raises `ConfigError` as `encode_prompts` does."""
+    has_template = _has_template(tokenizer)
+    model = tokenizer.name_or_path or "the model"
+    return [
+        PromptText(_frame(tokenizer, problem, model), True)
+        if is_framed(problem, has_template, model)
+        else PromptText(problem.prompt, False)
+        for problem in problems
+    ]
 
 
-def check_plain(problem: Problem, model: str) -> None:
-    """Raises `ConfigError` for a problem that is a chat message, which `model`, having no template, cannot frame."""
-    if problem.chat or problem.system is not None:
+def encode_texts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[PromptText]) -> list[list[int]]:
+    """Token ids of each text, with the tokenizer's own special tokens where no template has written any."""
+    encoded: list[list[int]] = [[] for _ in prompts]
+    for framed in (False, True):
+        rows = [row for row, prompt in enumerate(prompts) if prompt.framed == framed]
+        for start in range(0, len(rows), TEXTS_AT_ONCE):
+            batch = rows[start : start + TEXTS_AT_ONCE]
+            texts = [prompts[row].text for row in batch]
+            for row, ids in zip(batch, tokenizer(texts, add_special_tokens=not framed)["input_ids"], strict=True):
+                encoded[row] = list(ids)
+    return encoded
+
+
+def is_framed(problem: Problem, has_template: bool, model: str) -> bool:
+    """Whether the template of `model` frames the problem, or it is plain text.
+
+    Raises `ConfigError` for one that must be framed where there is no template, and for a system text in plain text.
+    """
+    if problem.chat is False:
+        if problem.system is not None:
+            raise ConfigError(
+                f"problem {problem.id} has a system text, which only a chat has, and is plain text (chat=False): "
+                "leave the system text out, or let chat be True"
+            )
+        return False
+    if not has_template and (problem.chat or problem.system is not None):
         raise ConfigError(
             f"the tokenizer of {model} has no chat template, and the task's prompts are chat messages: take a model "
             "with one (chat_template.jinja in its folder), or set task.params.chat=false and task.params.system=null "
             "for plain text"
         )
+    return has_template
+
+
+def check_framing(folder: Path, problems: Sequence[Problem]) -> None:
+    """Raises `ConfigError` where a local model, by its files alone, cannot frame a problem: tries one of each kind."""
+    has_template = template(folder) is not None
+    kinds = {(problem.chat, problem.system): problem for problem in reversed(problems)}
+    for problem in kinds.values():
+        if is_framed(problem, has_template, str(folder)):
+            try:
+                text = rendered(folder, _messages(problem))
+            except RefusedError as error:
+                raise _refused(problem, str(folder), str(error)) from error
+            _check_system(problem, str(folder), text)
+
+
+def _frame(tokenizer: PreTrainedTokenizerBase, problem: Problem, model: str) -> str:
+    """The text that the chat template makes of a problem, up to where the model's answer begins."""
+    # Here, for transformers has it loaded by now, and plain text needs neither.
+    from jinja2 import TemplateError
+
+    try:
+        text = tokenizer.apply_chat_template(_messages(problem), add_generation_prompt=True, tokenize=False)
+    except TemplateError as error:
+        raise _refused(problem, model, str(error)) from error
+    _check_system(problem, model, text)
+    return str(text)
+
+
+def _check_system(problem: Problem, model: str, text: str | None) -> None:
+    """Raises `ConfigError` for a template that goes on without a word where it has no place for the system text."""
+    if problem.system is not None and text is not None and problem.system.strip() not in text:
+        raise _refused(problem, model, "it leaves the system text out")
+
+
+def _messages(problem: Problem) -> list[dict[str, str]]:
+    system = [] if problem.system is None else [{"role": "system", "content": problem.system}]
+    return [*system, {"role": "user", "content": problem.prompt}]
+
+
+def _refused(problem: Problem, model: str, said: str) -> ConfigError:
+    remedy = "take another model"
+    if problem.system is not None:
+        remedy = (
+            "set task.params.system=null (put its text into the instruction), or take a model whose template has one"
+        )
+    said = " ".join(said.split())
+    return ConfigError(
+        f"the chat template of {model} does not take the prompt of problem {problem.id} ({said}): {remedy}"
+    )
+
+
+def _has_template(tokenizer: PreTrainedTokenizerBase) -> bool:
+    held = tokenizer.chat_template
+    return "default" in held if isinstance(held, dict) else held is not None

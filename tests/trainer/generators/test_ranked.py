@@ -98,7 +98,7 @@ def test_two_ranks_draw_what_one_draws(alone: list[list[Rollout]], run: Run) -> 
 
 def test_a_prompt_that_is_too_long_for_another_rank_is_named_and_the_run_goes_on(run: Run) -> None:
     long = Problem("long", "1" * 41, "", "set", "level")
-    with pytest.raises(ConfigError, match="problem long has 41 tokens"):
+    with pytest.raises(ConfigError, match="problem long, has 41 tokens"):
         run.generator.sample([PROBLEMS[0], long], 1, seed=0)
     assert len(run.sampled(0)) == 28
 

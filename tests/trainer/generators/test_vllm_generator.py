@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -29,6 +30,7 @@ pytestmark = [
 CPU = torch.device("cpu")
 SHAPE = ModelConfig(hidden_size=64, intermediate_size=128, num_layers=2, num_heads=2)  # heads of 32: the CPU's smallest
 ROLLOUT = RolloutConfig(max_response_length=12, max_prompt_length=200)
+ENDS = {character_tokenizer().eos_token_id, *character_tokenizer()(";")["input_ids"]}
 PROBLEMS = [Problem(f"p{i}", f"{i}+{7 * i}=", "", "set", "level") for i in range(16)]
 
 
@@ -57,6 +59,7 @@ def written_base(folder: Path, shape: ModelConfig) -> Path:
     tokenizer = character_tokenizer()
     build_model(shape, tokenizer, seed=1).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": sorted(ENDS)}))
     return folder
 
 
@@ -92,15 +95,17 @@ def pair(base: Path, shared: VllmGenerator) -> Pair:
 # --- samples ----------------------------------------------------------------------------------------------------------
 
 
-def test_responses_end_with_the_end_of_sequence_or_at_the_maximal_length(pair: Pair) -> None:
-    eos = character_tokenizer().eos_token_id
+def test_responses_end_with_one_of_the_models_ends_or_at_the_maximal_length(pair: Pair) -> None:
+    """The second end is an ordinary character, which nothing but the model's generation settings makes an end."""
     rollouts = [r for seed in range(4) for r in pair.sampled(seed)]
     assert {rollout.finish_reason for rollout in rollouts} == {"stop", "length"}
+    assert {rollout.response_ids[-1] for rollout in rollouts if rollout.finish_reason == "stop"} == ENDS
     for rollout in rollouts:
         assert rollout.logprobs is not None
         assert len(rollout.logprobs) == len(rollout.response_ids)
-        assert (rollout.response_ids[-1] == eos) == (rollout.finish_reason == "stop")
-        assert eos not in rollout.response_ids[:-1]
+        assert (rollout.response_ids[-1] in ENDS) == (rollout.finish_reason == "stop")
+        assert not ENDS & set(rollout.response_ids[:-1])
+        assert ";" not in rollout.response
         if rollout.finish_reason == "length":
             assert len(rollout.response_ids) == ROLLOUT.max_response_length
 
@@ -184,5 +189,5 @@ def test_no_prefix_of_earlier_weights_is_used_again(pair: Pair) -> None:
 
 def test_a_prompt_that_is_too_long_is_named(pair: Pair) -> None:
     long = Problem("long", "1" * 201, "", "set", "level")
-    with pytest.raises(ConfigError, match="problem long has 201 tokens, and vLLM was started for prompts of 200"):
+    with pytest.raises(ConfigError, match=r"problem long, has 201 tokens, and rollout.max_prompt_length allows 200"):
         pair.generator.sample([PROBLEMS[0], long], 1, seed=0)
