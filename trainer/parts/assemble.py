@@ -21,6 +21,7 @@ from trainer.ranks.controller import Controller
 from trainer.ranks.launch import Launcher, Seat
 from trainer.tasks import Task, load_task
 from trainer.tasks.order import ProblemOrder
+from trainer.tasks.overlap import refuse_overlap
 
 
 def build_parts(config: TrialConfig, base: Path, launcher: Launcher) -> Parts:
@@ -29,11 +30,15 @@ def build_parts(config: TrialConfig, base: Path, launcher: Launcher) -> Parts:
     device = pick_device(config)
     task = load_task(config.task)
     try:
-        order = ProblemOrder(task.train(), config.rollout.prompts_per_step, config.seed)
+        train, heldout = task.train(), task.heldout()
+        order = ProblemOrder(train, config.rollout.prompts_per_step, config.seed)
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if not task.heldout():
+    if not heldout:
         raise ConfigError(f"task {config.task.name} has no held-out problems: evaluation needs at least one")
+    refuse_overlap(config.task.name, train, heldout)
     if config.engine.backend is EngineBackend.deepspeed:
         return _with_deepspeed(config, base, launcher, task, order, device)
     if config.rollout.backend is GeneratorBackend.vllm:  # first: it measures what is free of the device's memory

@@ -19,6 +19,7 @@ from trainer.answers.pool import CheckerPool, require_math_verify
 from trainer.errors import ConfigError
 from trainer.rollout import Problem, Verdict
 from trainer.seeds import derive
+from trainer.tasks.majority import plain_latex
 from trainer.tasks.prepared import check_prepared, read_prepared
 
 INSTRUCTION = "\nLet's think step by step and output the final answer within \\boxed{}."  # the paper's
@@ -26,6 +27,8 @@ INSTRUCTION = "\nLet's think step by step and output the final answer within \\b
 
 class MathTask:
     """Problems from the folders that `minrl data prepare` writes, or from Parquet files with the same columns."""
+
+    heldout_is_mixed = True
 
     def __init__(
         self,
@@ -83,6 +86,11 @@ class MathTask:
         boxed = [(problem.answer, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer]
         verdicts = iter(self._pool.check(boxed))
         return [next(verdicts) if answer else Verdict.unparsable for answer in answers]
+
+    def answer(self, response: str) -> str | None:
+        """What the last box holds, without what only sets it."""
+        answer = last_boxed(response)
+        return plain_latex(answer) if answer else None
 
     def close(self) -> None:
         self._pool.close()
