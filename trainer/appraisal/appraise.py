@@ -94,18 +94,9 @@ def plan(asked: Asked) -> Plan:
     limit, length_from = _length(asked, config, subjects, problems, prompts)
     longest = max(max(lengths) for lengths in prompts)
     rollout = replace(config.rollout, max_response_length=limit, max_prompt_length=longest)
-    trained_on = [line for each in subjects if (line := _trained_on(each, config, problems)) is not None]
-    return Plan(
-        asked,
-        replace(config, rollout=rollout),
-        subjects,
-        task,
-        problems,
-        len(heldout),
-        prompts,
-        length_from,
-        trained_on,
-    )
+    trained = [line for each in subjects if (line := _trained_on(each, config, problems)) is not None]
+    config = replace(config, rollout=rollout)
+    return Plan(asked, config, subjects, task, problems, len(heldout), prompts, length_from, trained)
 
 
 def appraise(plan: Plan, on_standing: Callable[[Subject], OnStanding]) -> Found:

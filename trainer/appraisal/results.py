@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -42,8 +43,10 @@ def check_out(out: Path) -> None:
     if out.is_dir() and any(out.iterdir()):
         raise ConfigError(f"--out {out} is not empty, and results replace nothing: give a folder that is new or empty")
     there = next(folder for folder in out.absolute().parents if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"--out {out} cannot be made: {there} is not a folder that you may write to")
+    try:
+        os.rmdir(tempfile.mkdtemp(dir=there, prefix=f".{out.name}.", suffix=".tmp"))
+    except OSError as error:
+        raise ConfigError(f"--out {out} cannot be made in {there}: {error.strerror}") from error
 
 
 def write_results(out: Path, plan: Plan, found: Found) -> None:

@@ -93,8 +93,6 @@ def _evaluate(
         print(line, flush=True)
     with shown_standing(console, planned) as listen:
         found = appraise(planned, listen)
-    if out is not None:
-        write_results(out, planned, found)
     for subject, measures in zip(planned.subjects, found.measures, strict=True):
         for table in measure_tables(subject.name, measures):
             console.print(table)
@@ -105,4 +103,9 @@ def _evaluate(
     for line in warnings(planned, found):
         print(f"warning: {line}", file=sys.stderr)
     if out is not None:
+        try:
+            write_results(out, planned, found)
+        except OSError as error:  # the disk is full by now, or gone
+            print(f"error: --out {out} could not be written: {error.strerror or error}", file=sys.stderr)
+            raise typer.Exit(1) from error
         print(out)

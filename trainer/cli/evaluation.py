@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from trainer.cli.progress import duration
 
 LINE_EVERY_S = 10.0  # in a log
 DASH = "-"  # what is undefined
+WIDTH = 80  # of the narrowest terminal
 
 Row = TypeVar("Row")
 
@@ -157,15 +159,21 @@ def _named_rows(by: Mapping[str, Mapping[str, Row]]) -> Iterator[tuple[str, Row]
 
 
 def _table(title: str, columns: Sequence[str], lines: Sequence[tuple[str, Sequence[str]]]) -> Shown:
-    """Without a frame, whose lines would cost what ten columns need. Numbers stay whole, names and headings fold."""
+    """Without a frame, whose lines would cost what ten columns need. Numbers stay whole, long names fold."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("", min_width=min(16, max(len(label) for label, _ in lines)), overflow="fold")
-    for number, column in enumerate(columns):
-        widest = max(len(cells[number]) for _, cells in lines)
-        table.add_column(column, justify="right", min_width=max(widest, *map(len, column.split())))
+    headings = [_folded(column, [cells[number] for _, cells in lines]) for number, column in enumerate(columns)]
+    table.add_column("", max_width=max(12, WIDTH - sum(width + 2 for _, width in headings)), overflow="fold")
+    for heading, _ in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
     for label, cells in lines:
         table.add_row(Text(label), *cells)
     return Shown(Text(f"\n{title}", "italic"), table)
+
+
+def _folded(heading: str, cells: Sequence[str]) -> tuple[str, int]:
+    """A heading that is no wider than its longest word or cell, where that is possible; and the column's width."""
+    width = max(map(len, (*heading.split(), *cells)))
+    return "\n".join(textwrap.wrap(heading, width)), width
 
 
 def _share(value: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, zip_longest
 
 from rich.console import Console
@@ -28,14 +28,14 @@ def show_responses(console: Console, plan: Plan, found: Found, count: int) -> No
             console.print(Text(shortened(rollout.response)))
 
 
-def chosen(groups: list[Group] | tuple[Group, ...], count: int) -> list[tuple[Rollout, Verdict]]:
+def chosen(groups: Sequence[Group], count: int) -> list[tuple[Rollout, Verdict]]:
     """Right and wrong ones in turn, as far as there are both; a problem's second response after all first ones."""
     right, wrong = (list(_of(groups, is_right)) for is_right in (True, False))
     in_turn = chain.from_iterable(zip_longest(right, wrong))
     return [pair for pair in in_turn if pair is not None][:count]
 
 
-def _of(groups: list[Group] | tuple[Group, ...], is_right: bool) -> Iterator[tuple[Rollout, Verdict]]:
+def _of(groups: Sequence[Group], is_right: bool) -> Iterator[tuple[Rollout, Verdict]]:
     by_problem = [
         [pair for pair in zip(group.rollouts, group.verdicts, strict=True) if (pair[1] is Verdict.correct) == is_right]
         for group in groups
