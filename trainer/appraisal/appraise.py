@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from trainer.appraisal.comparison import Comparison, compare
 from trainer.appraisal.measures import Measures, measure, parted
 from trainer.appraisal.sampling import OnStanding, respond
-from trainer.appraisal.settings import check_length, configure, names_length, positions_limit
+from trainer.appraisal.settings import LONGEST, check_length, configure, names_length, positions_limit
 from trainer.appraisal.subject import Subject, find_subject, refuse_same
 from trainer.config import TrialConfig
 from trainer.config.machine import check_gpus, check_installed
@@ -138,21 +138,21 @@ def _length(
     named = names_length(asked.overrides)
     if asked.max_response_length is not None and named:
         raise ConfigError("--max-response-length and a setting both say how long a response may be: give one of them")
-    ids = [problem.id for problem in problems]
-    places = zip(subjects, prompts, strict=True)
-    if asked.max_response_length is None and not named:
-        if subjects[0].trial is not None:
-            return config.rollout.max_response_length, "as the trial was trained"
-        limit = min(positions_limit(lengths, each.positions) for each, lengths in places)
-        for each, lengths in zip(subjects, prompts, strict=True):
-            check_length(max(limit, 1), ids, lengths, each.positions, each.name)
-        return limit, "all that the positions leave"
-    limit = config.rollout.max_response_length if asked.max_response_length is None else asked.max_response_length
-    if limit < 1:
-        raise ConfigError(f"--max-response-length {limit} leaves no room for an answer: give 1 or more")
-    for each, lengths in places:
-        check_length(limit, ids, lengths, each.positions, each.name)
-    return limit, "as you said"
+    positions = [each.positions for each in subjects]
+    checked = list(zip(subjects, prompts, strict=True))
+    if asked.max_response_length is not None or named:
+        limit, said = asked.max_response_length or config.rollout.max_response_length, "as you said"
+        if asked.max_response_length == 0 or limit < 1:
+            raise ConfigError("--max-response-length must be 1 or more: a response has a token at least")
+    elif subjects[0].trial is not None:
+        limit, said = config.rollout.max_response_length, "as the trial was trained"
+        checked = checked[1:]  # what it was trained with it can be asked with
+    else:
+        limit = max(1, min(map(positions_limit, prompts, positions)))
+        said = "all that the positions leave" if limit < LONGEST else "for --max-response-length says nothing"
+    for each, lengths in checked:
+        check_length(limit, [problem.id for problem in problems], lengths, each.positions, each.name)
+    return limit, said
 
 
 def _trained_on(subject: Subject, config: TrialConfig, problems: Sequence[Problem]) -> str | None:

@@ -50,11 +50,10 @@ def check_length(limit: int, ids: Sequence[str], prompts: Sequence[int], positio
     if positions is None or prompts[longest] + limit <= positions:
         return
     left = positions - prompts[longest]
-    advice = f"--max-response-length {left} at most" if left > 0 else "leave it out of the set"
-    raise ConfigError(
-        f"the prompt of problem {ids[longest]} has {prompts[longest]} tokens, and {model} {positions} positions for "
-        f"prompt and response, of which {max(limit, 1)} are for the response: {advice}"
-    )
+    told = f"the prompt of problem {ids[longest]} has {prompts[longest]} tokens, and {model} {positions} positions"
+    if left < 1:
+        raise ConfigError(f"{told}: leave long ones out (`minrl data prepare` with --max-prompt-tokens)")
+    raise ConfigError(f"{told}, too few for {limit} more: write --max-response-length {left} at most")
 
 
 def _heldout_only(task: TaskConfig, data: Sequence[str]) -> TaskConfig:

@@ -62,8 +62,7 @@ def find_subject(model: str) -> Subject:
 def refuse_same(one: Subject, other: Subject) -> None:
     """Raises `ConfigError` where both are one model: every difference would be the sampler's."""
     if one.identity == other.identity:
-        where = other.name if one.name == other.name else f"{one.name} and {other.name}"
-        raise ConfigError(f"--against: {where} is the same model twice ({one.identity}): give another one")
+        raise ConfigError(f"--against: {one.name} and {other.name} are the same model ({one.identity}): give another")
 
 
 def _standing(trial: TrialRecord) -> str:
