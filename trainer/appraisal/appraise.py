@@ -11,7 +11,7 @@ from trainer.appraisal.sampling import OnStanding, respond
 from trainer.appraisal.settings import LONGEST, check_length, configure, names_length, positions_limit
 from trainer.appraisal.subject import Subject, find_subject, refuse_same
 from trainer.config import TrialConfig
-from trainer.config.machine import check_gpus, check_installed
+from trainer.config.machine import check_installed
 from trainer.errors import ConfigError
 from trainer.policy.prompts import encode_prompt
 from trainer.rollout import Group, Problem
@@ -84,7 +84,6 @@ def plan(asked: Asked) -> Plan:
         refuse_same(*subjects)
     config = configure(asked.overrides, subjects[0].trial, asked.data)
     check_installed(config)
-    check_gpus(config)
     task = load_task(config.task)
     heldout = task.heldout()
     problems = fixed_sample(heldout, asked.problems)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+import torch
 from rich.console import Console
 from rich.console import Group as Shown
 from rich.progress import BarColumn, Progress, TextColumn
@@ -19,6 +20,7 @@ from trainer.appraisal.measures import ALL, Measures
 from trainer.appraisal.sampling import OnStanding, Standing
 from trainer.appraisal.subject import Subject
 from trainer.cli.progress import duration
+from trainer.config.device import on_gpu
 
 LINE_EVERY_S = 10.0  # in a log
 DASH = "-"  # what is undefined
@@ -35,6 +37,8 @@ def describe(plan: Plan) -> Iterator[str]:
     yield f"{plan.config.task.name} ({sets}): {share} problems x {plan.asked.k} samples, seed {plan.asked.seed}"
     longest = max(max(lengths) for lengths in plan.prompts)
     yield f"responses of at most {plan.limit:,} tokens, {plan.length_from}; prompts of at most {longest:,}"
+    if torch.cuda.is_available() and not on_gpu(plan.config):
+        yield "sampled on the CPU, though there is a GPU: add resources.gpus=1 to use it"
 
 
 def warnings(plan: Plan, found: Found) -> Iterator[str]:
