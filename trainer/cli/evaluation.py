@@ -71,7 +71,7 @@ def shown_standing(console: Console, plan: Plan) -> Iterator[Callable[[Subject],
 
             def show(standing: Standing) -> None:
                 line = standing_line(standing, time.monotonic() - since)
-                progress.update(bar, completed=standing.done, description=Text(line).plain)
+                progress.update(bar, completed=standing.done, description=line)
 
             return show
 
