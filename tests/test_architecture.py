@@ -237,7 +237,7 @@ def _commands() -> list[str]:
 
 
 # What draws tables and bars, what reads: imported by commands when they run.
-SHOWING = ("trainer.cli.progress", "trainer.cli.reports", "trainer.cli.checkup")
+SHOWING = ("trainer.cli.progress", "trainer.cli.reports", "trainer.cli.evaluation", "trainer.cli.responses")
 
 
 @pytest.mark.parametrize("module", [name for name in _commands() if name not in SHOWING])

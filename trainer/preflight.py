@@ -15,6 +15,7 @@ from trainer.policy.folder import check_ends, positions
 from trainer.policy.lengths import PromptRoom, check_lengths, prompt_room
 from trainer.policy.prompts import check_framing
 from trainer.tasks import load_task
+from trainer.tasks.sample import evaluated_in_training
 
 
 def check_response(config: TrialConfig) -> None:
@@ -48,7 +49,7 @@ def check_prompts(config: TrialConfig) -> None:
     from trainer.policy.model import character_tokenizer, load_tokenizer
 
     tokenizer = character_tokenizer() if folder is None else load_tokenizer(folder)
-    heldout = task.heldout()[: config.evaluation.problems]
+    heldout = evaluated_in_training(task, config.evaluation.problems)
     check_lengths(tokenizer, _room(config, folder), {"training": task.train(), "held-out": heldout})
 
 

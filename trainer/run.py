@@ -41,6 +41,7 @@ from trainer.record.owner import heartbeat
 from trainer.record.samples import write_samples
 from trainer.rollout import Problem
 from trainer.seeds import derive
+from trainer.tasks.sample import evaluated_in_training
 from trainer.tasks.verify import close as close_task
 from trainer.tracking.mirror import Mirror
 from trainer.tracking.store import Tracking
@@ -118,7 +119,7 @@ class _Trial:
         self._status(State.running)
         _forget_peak_memory(self._config)
         parts = self._build()
-        heldout = parts.task.heldout()[: self._config.evaluation.problems]
+        heldout = evaluated_in_training(parts.task, self._config.evaluation.problems)
         if self._progress.step == 0:
             yield self._record_step(0, self._evaluate(0, parts, heldout))
         while self._progress.step < self._config.trainer.steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,37 +14,98 @@ from trainer.cli.options import Overrides
 def evaluate_command(
     model: Annotated[str, typer.Argument(help="Folder of a model or of a trial, or a Hugging Face hub name.")],
     overrides: Overrides = None,
-    k: Annotated[int, typer.Option(min=1, help="Samples a problem.")] = 4,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="Prepared held-out set (`minrl data prepare`); repeatable.", show_default=False),
+    ] = None,
+    k: Annotated[int, typer.Option(help="Samples a problem.")] = 4,
     problems: Annotated[
-        int | None, typer.Option(min=1, help="How many held-out problems; all if not given.", show_default=False)
+        int | None,
+        typer.Option(help="How many held-out problems, a fixed random sample; all if not given.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    max_response_length: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens of a response; the trial's, or what the model's positions leave, if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Another model, compared on the same problems.", show_default=False)
+    ] = None,
+    show: Annotated[int, typer.Option(help="How many responses to show, right and wrong ones.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for responses.parquet and summary.json.", show_default=False)
+    ] = None,
 ) -> None:
-    """Measures average@k and pass@k of a model on a task's held-out problems, by difficulty.
+    """Measures what a model can do on a task's held-out problems, by set and difficulty.
 
-    [bold]minrl evaluate runs/single/grpo-seed0-1a2b3c4d[/]     a finished run
-    [bold]minrl evaluate runs/.bases/1a2b3c4d5e6f7a8b --k 16[/]  the base it started from
-    [bold]minrl evaluate my/model task=arithmetic[/]             any causal language model
+    [bold]minrl evaluate runs/single/grpo-seed0-1a2b3c4d[/]      a finished run
+    [bold]minrl evaluate runs/.bases/1a2b3c4d5e6f7a8b --k 16[/]   the base it started from
+    [bold]minrl evaluate MODEL --data data/math500 --data data/gsm8k[/]
+    [bold]minrl evaluate TRIAL --against MODEL --out results/new[/]
 
-    average@k is the share of correct responses among k for each problem, sampled
-    at temperature 1; pass@k the share of problems with a correct one. A trial's
-    folder brings its own task and lengths, unless settings are given.
+    average@k is the share of correct responses among k, sampled at temperature
+    1, with a 95% interval over problems; pass@j the chance that one of j is
+    correct; majority@k the share of problems whose most frequent answer is.
+    A trial's folder brings its task and lengths; settings (key=value) change
+    them. Every model meets the same problems, and --problems 50 are among
+    --problems 100. Ctrl-C ends at once, and nothing is written.
     """
-    from dataclasses import replace
+    try:
+        _evaluate(model, overrides or [], data or [], k, problems, seed, max_response_length, against, show, out)
+    except KeyboardInterrupt:
+        print("stopped: nothing was written", file=sys.stderr)
+        raise typer.Exit(130) from None
 
-    from trainer.config.compose import compose
-    from trainer.config.machine import check_model
-    from trainer.record.directory import TrialRecord
 
-    trial = TrialRecord(Path(model))
-    config = trial.config() if trial.exists and not overrides else compose(overrides or [])
-    folder = str(trial.path / "policy") if trial.exists else model
-    if not Path(folder).is_dir():  # refused here at once; from_pretrained would ask the hub for a minute first
-        check_model(replace(config, model=replace(config.model, path=folder)))
+def _evaluate(
+    model: str,
+    overrides: list[str],
+    data: list[str],
+    k: int,
+    problems: int | None,
+    seed: int,
+    max_response_length: int | None,
+    against: str | None,
+    show: int,
+    out: Path | None,
+) -> None:
+    from trainer.errors import ConfigError
+
+    if show < 0:
+        raise ConfigError(f"--show {show} cannot be shown: give 0 or more")
     from rich.console import Console
 
-    from trainer.cli.checkup import check
-    from trainer.cli.reports import evaluation_table
+    from trainer.appraisal.appraise import Asked, appraise, plan
+    from trainer.appraisal.results import check_out, write_results
+    from trainer.cli.evaluation import comparison_table, describe, measure_tables, shown_standing, warnings
+    from trainer.cli.responses import show_responses
 
-    rows = check(folder, config, k, problems, seed)
-    Console().print(evaluation_table(rows, k, f"{model} on {config.task.name}"))
+    out = None if out is None else out.expanduser()
+    if out is not None:
+        check_out(out)
+    asked = Asked(model, overrides, data, against, k, problems, seed, max_response_length)
+    planned = plan(asked)
+    console = Console()
+    for line in describe(planned):
+        print(line, flush=True)
+    with shown_standing(console, planned) as listen:
+        found = appraise(planned, listen)
+    for subject, measures in zip(planned.subjects, found.measures, strict=True):
+        for table in measure_tables(subject.name, measures):
+            console.print(table)
+    if found.comparison is not None:
+        console.print(comparison_table(planned, found))
+    if show:
+        show_responses(console, planned, found, show)
+    for line in warnings(planned, found):
+        print(f"warning: {line}", file=sys.stderr)
+    if out is not None:
+        try:
+            write_results(out, planned, found)
+        except OSError as error:  # the disk is full by now, or gone
+            print(f"error: --out {out} could not be written: {error.strerror or error}", file=sys.stderr)
+            raise typer.Exit(1) from error
+        print(out)

@@ -1,4 +1,4 @@
-"""Tables on the terminal: what a base model can do, what an evaluation found."""
+"""Tables on the terminal: what a base model can do, what a trial will need."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.table import Table
 
-from trainer import keys
 from trainer.forecast.estimate import RESERVED_GIB, Estimate
 from trainer.forecast.memory import GIB
 
@@ -18,12 +17,6 @@ def base_table(report: Mapping[str, Any]) -> Table:
     """One line a difficulty, from the base's report.json."""
     rows = {name: row for name, row in report.items() if isinstance(row, Mapping)}
     return _table(f"base model of {report['parameters']:,} parameters", rows)
-
-
-def evaluation_table(rows: Mapping[str, Mapping[str, float]], k: int, title: str) -> Table:
-    """One line a set and a difficulty; at k = 1 the two measures are one."""
-    hidden = {keys.pass_at(k)} if k == 1 else set()
-    return _table(title, {name: {key: row[key] for key in row if key not in hidden} for name, row in rows.items()})
 
 
 def estimate_table(needs: Estimate, title: str) -> Table:

@@ -24,6 +24,8 @@ from trainer.ranks.launch import Launcher, Seat
 from trainer.rollout import Problem
 from trainer.tasks import Task, load_task
 from trainer.tasks.order import ProblemOrder
+from trainer.tasks.overlap import refuse_overlap
+from trainer.tasks.sample import evaluated_in_training
 
 
 def build_parts(config: TrialConfig, base: Path, launcher: Launcher) -> Parts:
@@ -31,14 +33,17 @@ def build_parts(config: TrialConfig, base: Path, launcher: Launcher) -> Parts:
     torch.set_num_threads(config.engine.threads)
     device = pick_device(config)
     task = load_task(config.task)
-    train, heldout = task.train(), task.heldout()
     try:
+        train, heldout = task.train(), task.heldout()
         order = ProblemOrder(train, config.rollout.prompts_per_step, config.seed)
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if not heldout:
         raise ConfigError(f"task {config.task.name} has no held-out problems: evaluation needs at least one")
-    _check_prompts(config, base, train, heldout[: config.evaluation.problems])
+    refuse_overlap(config.task.name, train, heldout)
+    _check_prompts(config, base, train, evaluated_in_training(task, config.evaluation.problems))
     if config.engine.backend is EngineBackend.deepspeed:
         return _with_deepspeed(config, base, launcher, task, order, device)
     if config.rollout.backend is GeneratorBackend.vllm:  # first: it measures what is free of the device's memory

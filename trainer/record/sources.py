@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-UNCOUNTED = ("cli", "record.sources")  # the commands, which only show numbers, and this file
+UNCOUNTED = ("cli", "appraisal", "record.sources")  # what only shows numbers or measures a finished model; this file
 OF_EVERY_TOY_BASE = ("trainer.bases.supervise", "trainer.policy.model", "trainer.seeds")  # what shapes its weights
 
 # Sources that compute what earlier ones did, to the same bits, by the hash of those: their trials and bases go on. An

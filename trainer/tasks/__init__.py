@@ -35,6 +35,8 @@ class Task(Protocol):
     """Problems and their verifier. The same parameters must give the same problems in the same order on every machine.
 
     No problem of `heldout` may be in `train`. `verify` must return, never raise, whatever the text of a response is.
+    A task whose `heldout` mixes sets and difficulties may say so by an attribute ``heldout_is_mixed = True``: a trial
+    that evaluates on some of them then takes the first ones, and else a fixed random sample (`trainer.tasks.sample`).
     """
 
     def train(self) -> Sequence[Problem]: ...
@@ -54,6 +56,15 @@ class BatchVerifier(Task, Protocol):
 
     def close(self) -> None:
         """Called once at the end of a trial, even if nothing was verified."""
+        ...
+
+
+@runtime_checkable
+class AnsweringTask(Task, Protocol):
+    """A task that can tell which answer a response gives, for `minrl evaluate` to count votes."""
+
+    def answer(self, response: str) -> str | None:
+        """The same text for the same answer; None where a response gives none."""
         ...
 
 

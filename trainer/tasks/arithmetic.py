@@ -17,6 +17,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from trainer.rollout import Problem, Verdict
 from trainer.seeds import derive
@@ -49,6 +50,8 @@ class ArithmeticTask:
     train_problems: int
     heldout_problems: int
     seed: int = 0
+
+    heldout_is_mixed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("train_problems", "heldout_problems", "seed"):
@@ -83,10 +86,15 @@ class ArithmeticTask:
 
     def verify(self, problem: Problem, response: str) -> Verdict:
         """Compares what follows the last ``#`` with the answer; a response without a number there is unparsable."""
-        _, mark, answer = response.rpartition("#")
-        if not mark or not (answer.isascii() and answer.isdigit()):
+        answer = self.answer(response)
+        if answer is None:
             return Verdict.unparsable
         return Verdict.correct if answer == problem.answer else Verdict.wrong
+
+    def answer(self, response: str) -> str | None:
+        """The number that follows the last ``#``."""
+        _, mark, answer = response.rpartition("#")
+        return answer if mark and answer.isascii() and answer.isdigit() else None
 
     def _draw(self, split: str, count: int, held_out: bool) -> Sequence[Problem]:
         """`count` different problems, shared out over the levels, in an order that mixes them."""

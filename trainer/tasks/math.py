@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from trainer.answers import Expects, Reference, Take
 from trainer.answers.boxed import last_boxed
+from trainer.answers.canonical import canonical
 from trainer.answers.numerals import last_number
 from trainer.answers.pool import CheckerPool, require_math_verify
 from trainer.errors import ConfigError
@@ -35,6 +36,7 @@ class MathTask:
     """Problems from the folders that `minrl data prepare` writes, or from Parquet files with the same columns."""
 
     DATA = ("train", "eval")
+    heldout_is_mixed = True
 
     def __init__(
         self,
@@ -98,14 +100,21 @@ class MathTask:
 
     def verify_all(self, pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         r"""A response without a closed ``\boxed{}``, or with more in it than any answer has, is unparsable."""
-        find = last_boxed if self._take is Take.last_box else last_number
-        answers = [find(response) for _, response in pairs]
+        answers = [self._find(response) for _, response in pairs]
         asked = [(_reference(problem), answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer]
         verdicts = iter(self._pool.check(asked))
         return [next(verdicts) if answer else Verdict.unparsable for answer in answers]
 
+    def answer(self, response: str) -> str | None:
+        """What the response's answer says, in one spelling."""
+        answer = self._find(response)
+        return canonical(answer) if answer else None
+
     def close(self) -> None:
         self._pool.close()
+
+    def _find(self, response: str) -> str | None:
+        return last_boxed(response) if self._take is Take.last_box else last_number(response)
 
     def _problems(self, path: Path, split_set: str | None) -> list[Problem]:
         expects = self._expects or read_expects(path)

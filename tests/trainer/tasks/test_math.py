@@ -103,7 +103,10 @@ def test_only_the_last_box_of_a_response_counts(task: MathTask) -> None:
 
 
 def test_what_is_asked_for_is_the_sets_or_the_tasks(paths: dict[str, str], tmp_path: Path) -> None:
-    rows = [PreparedProblem("p", "How many?", "18", "words", "1"), PreparedProblem("q", "Far?", "4.2", "w", "1", "1e-1")]
+    rows = [
+        PreparedProblem("p", "How many?", "18", "words", "1"),
+        PreparedProblem("q", "Far?", "4.2", "w", "1", "1e-1"),
+    ]
     write_prepared(tmp_path / "words", rows, {"expects": "number"})
     cases: list[tuple[dict[str, Any], list[str]]] = [
         ({}, ["correct", "wrong", "correct", "unparsable"]),
