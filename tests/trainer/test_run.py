@@ -128,6 +128,7 @@ def test_a_finished_trial_leaves_its_record_and_no_checkpoint(undisturbed: Trial
     assert [row.sample_index for row in rows] == [0, 1, 2, 3] * 2
     assert not (undisturbed.path / "checkpoints").exists()
     assert (undisturbed.path / "policy" / "tokenizer.json").is_file()
+    assert undisturbed.names().heldout == undisturbed.environment()["heldout_problems"] == 6
 
 
 def test_cumulative_counts_add_up(undisturbed: TrialRecord) -> None:
