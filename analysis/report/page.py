@@ -11,6 +11,7 @@ from plotly.offline import get_plotlyjs
 from analysis.claims.page import PAGE_STYLE, PROTOCOL, STYLE, count_verdicts, summary_and_tested
 from analysis.figures.canvas import Drawing
 from analysis.report.report import Report, command, sweep_file
+from analysis.runs.names import described
 from analysis.runs.replicates import bases
 from analysis.tables.final import what_is_shown, with_interval
 
@@ -70,8 +71,9 @@ def _origin(report: Report) -> str:
     hardware = "; ".join(sorted(set(table["hardware"].dropna()))) or "hardware not recorded"
     models = f", {len(bases(report.runs))} base models" if len(bases(report.runs)) > 1 else ""
     seeds = table["seed"].nunique()
+    of = described(table)
     return (
-        f"{len(table)} trials, {seeds} seed{'s' if seeds > 1 else ''}{models}; scale {scales}; "
+        f"{of}{'; ' * bool(of)}{len(table)} trials, {seeds} seed{'s' if seeds > 1 else ''}{models}; scale {scales}; "
         f"commit {commits}{dirty}; {hardware}."
     )
 

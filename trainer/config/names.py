@@ -1,7 +1,7 @@
 """What a run is of, in words that can stand beside any number: its model, its task, its held-out problems.
 
-Said from a configuration under dotted names, as `compose.flatten` gives it, MLflow keeps it and a run table holds it: so a
-run of any age says it, as far as its parameters do. What is not known is left out, never guessed.
+Said from a configuration under dotted names, as `compose.flatten` gives it, MLflow keeps it and a run table holds it:
+so a run of any age says it, as far as its parameters do. What is not known is left out, never guessed.
 """
 
 from __future__ import annotations

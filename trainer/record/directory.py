@@ -30,7 +30,6 @@ from trainer.config.compose import flatten, from_dict, to_dict
 from trainer.config.names import Names, names_of
 from trainer.files import read_json, write_atomically, write_json
 
-
 HELDOUT = "heldout_problems"  # in environment.json, from a trial's first evaluation on
 
 
@@ -123,7 +122,7 @@ class TrialRecord:
         return read_json(self.path / "environment.json")
 
     def note_heldout(self, problems: int) -> None:
-        """Keeps the number of held-out problems that evaluations use: only the task knows it, once it has been built."""
+        """Keeps the number of held-out problems that evaluations use: only a task that has been built knows it."""
         known = self.environment()
         if known.get(HELDOUT) != problems:
             write_json(self.path / "environment.json", {**known, HELDOUT: problems})
