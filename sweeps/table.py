@@ -14,6 +14,7 @@ from rich.table import Table
 
 from sweeps.ledger import Row, Standing
 from trainer import keys
+from trainer.cli.progress import held_out_accuracy
 
 SUMMARY_EVERY_S = 30.0
 COLOURS = {
@@ -68,7 +69,7 @@ def summary_table(rows: Sequence[Row], title: str) -> Table:
         table.add_row(
             label,
             str(len(ended)),
-            _number(_mean(held_out_accuracy(row) for row in ended)),
+            _number(_mean(held_out_accuracy(row.metrics) for row in ended)),
             *(_number(_mean(row.metrics.get(key) for row in ended)) for key in SHOWN),
         )
     return table
@@ -93,12 +94,6 @@ def print_differences(by_variant: Mapping[str, Mapping[str, str]], console: Cons
             if not common or label in common or value != of_most[name]
         ]
         console.print(f"  {label:{width}}  {'  '.join(own) or '-'}", highlight=False, markup=False, soft_wrap=True)
-
-
-def held_out_accuracy(row: Row) -> float | None:
-    """The newest average@k over all held-out problems, whatever k is."""
-    prefix = keys.val(keys.VAL_ALL, "average_at_")
-    return next((value for key, value in row.metrics.items() if key.startswith(prefix)), None)
 
 
 def count_states(rows: Sequence[Row]) -> str:

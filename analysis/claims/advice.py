@@ -12,8 +12,7 @@ from pathlib import Path
 from analysis.claims.catalogue import Catalogue, Claim
 from analysis.claims.pairs import Differences
 from analysis.runs import Runs
-from analysis.runs.names import kinds
-from trainer.config.names import Names, told
+from analysis.runs.names import Names, kinds, told
 
 MOST_SEEDS = 1000  # of a command; more of them is no advice
 _SHIPPED_SCALE = "tiny"

@@ -20,11 +20,10 @@ from analysis.measures.histories import AfterStop, Histories
 from analysis.measures.pair_endpoints import PairEndpoint
 from analysis.runs import Runs
 from analysis.runs.comparability import check_comparable
-from analysis.runs.names import kinds
+from analysis.runs.names import Names, kinds
 from analysis.runs.replicates import BASE_SEED as BASE
 from analysis.runs.replicates import seed_range
 from analysis.statistics.stats import Array
-from trainer.config.names import Names
 
 SEED = "seed"
 JUDGED = ("done", "diverged")  # states of runs that have come to their end

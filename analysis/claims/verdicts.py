@@ -10,7 +10,7 @@ import numpy as np
 from analysis.claims.catalogue import Claim, Comparison
 from analysis.claims.decision import Status
 from analysis.claims.pairs import Differences, no_run_of, place
-from trainer.config.names import Names, told
+from analysis.runs.names import Names, told
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import pandas as pd
 
 from trainer.config.names import Names, names_of, told
 
+__all__ = ["NAMES", "Names", "columns_of", "described", "kinds", "model_and_task", "name_columns", "told", "with_names"]
+
 NAMES = ("model", "task", "heldout")
 _ENDED = ("done", "diverged")
 
