@@ -77,6 +77,7 @@ TAG_AXES = "minrl.axes"  # JSON object: the values of the sweep's axes for this 
 TAG_MODEL = "minrl.model"  # in words (trainer.config.names): "Qwen2.5-Math-7B"
 TAG_TASK = "minrl.task"  # in words: "math (math500)"
 TAG_HELDOUT = "minrl.heldout"  # how many held-out problems the trial evaluates on, once it has them
+TAG_OF = "minrl.of"  # of a sweep: models, tasks and held-out problems of its trials, in words
 TAG_NOTE = "mlflow.note.content"  # what MLflow's interface shows as the run's description
 TAG_STATE = "minrl.state"  # a State below
 TAG_FINISH_REASON = "minrl.finish_reason"
