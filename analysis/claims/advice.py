@@ -44,11 +44,11 @@ class Advice:
         ]
         text = f"{_command(source)}{_of(source)}"
         if lacking:
-            text += f", with {', '.join(lacking)} among its variants"
+            text += f" with {', '.join(lacking)} among its variants"
         if places:
-            text += f"{' and' if lacking else ', with'} {', '.join(dict.fromkeys(places))} among its axes"
+            text += f" {'and' if lacking else 'with'} {', '.join(dict.fromkeys(places))} among its axes"
         plural = "s" if len(claim.sweeps) > 1 else ""
-        return text + (f", as in the shipped sweep{plural} {' and '.join(claim.sweeps)}" if lacking or places else "")
+        return text + (f" (as in the shipped sweep{plural} {' and '.join(claim.sweeps)})" if lacking or places else "")
 
     def more_seeds(self, claim: Claim, pairs: Sequence[Differences], needed: int | None) -> str | None:
         """The command that adds seeds until a claim has `needed` units (None: a handful).

@@ -43,8 +43,9 @@ def terminal_table(verdicts: Sequence[Verdict], width: int) -> Group:
     wide = width >= WIDE
     heading = Text("#".rjust(INDENT - 2) + "  claim", style="bold")
     of = all_of(verdicts)
+    heading_of: list[RenderableType] = [Text(f"Runs of {of}", style="italic"), ""] if of else []
     parts: list[RenderableType] = [
-        *([Text(f"Runs of {of}", style="italic"), ""] if of else []),
+        *heading_of,
         _line(heading, [Text(name, style="bold") for name, _ in _of_claim(wide)], _of_claim(wide), 0),
         _line(
             Text("test", style="bold"), [Text(name, style="bold") for name, _ in _of_test(wide)], _of_test(wide), INDENT

@@ -137,10 +137,10 @@ def _reproduce(report: Report) -> str:
         commits = sorted(set(runs.runs["git_commit"].dropna()))
         lines = [f"git checkout {commits[0]}"] if len(commits) == 1 else []
         written = sweep_file(runs)
-        lines.append(f"minrl sweep {runs.sweep}.yaml" if written else f"minrl sweep {runs.sweep}")
+        lines += [f"minrl sweep {runs.sweep}.yaml"] if written else []
         parts.append(f"<h3>{escape(runs.sweep)}</h3><pre>{escape(chr(10).join(lines))}</pre>")
-        if written:
-            parts.append(f"<p class=faint>with {escape(runs.sweep)}.yaml:</p><pre>{escape(written)}</pre>")
+        what = f"with {runs.sweep}.yaml:" if written else "No sweep file is recorded: see the settings of each variant."
+        parts.append(f"<p class=faint>{escape(what)}</p>" + (f"<pre>{escape(written)}</pre>" if written else ""))
     parts.append(f"<h3>this page</h3><pre>{escape(command(report, 'report'))}</pre>")
     return "".join(parts) + _environments(report)
 

@@ -24,7 +24,7 @@ def with_names(table: pd.DataFrame) -> pd.DataFrame:
     settings = table[[name for name in table if str(name).startswith(("model.", "task.", "evaluation."))]]
     recorded = table["heldout"] if "heldout" in table else [None] * len(table)
     found = [_names(row, count) for row, count in zip(settings.to_dict("records"), recorded, strict=True)]
-    columns = {
+    columns: dict[str, Any] = {
         "model": pd.array([names.model for names in found], dtype="string"),
         "task": pd.array([names.task for names in found], dtype="string"),
         "heldout": [float("nan") if names.heldout is None else float(names.heldout) for names in found],

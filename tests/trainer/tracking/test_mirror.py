@@ -113,6 +113,17 @@ def test_a_run_says_its_model_its_task_and_its_heldout_problems(store_uri: str, 
     assert found.data.tags[keys.TAG_NOTE] == "the good one", "what somebody has written stays"
 
 
+def test_a_sweeps_run_says_what_its_trials_are_of(store_uri: str) -> None:
+    for of in ("toy; arithmetic", "qwen; math (math500)"):
+        ensure_parent(store_uri, "demo", {"trials": [], "of": of})
+        (run,) = _runs(store_uri, kind="sweep")
+        assert run.data.tags[keys.TAG_OF] == run.data.tags[keys.TAG_NOTE] == of
+    MlflowClient(store_uri).set_tag(run.info.run_id, keys.TAG_NOTE, "for the paper")
+    ensure_parent(store_uri, "demo", {"trials": [], "of": "llama"})
+    (run,) = _runs(store_uri, kind="sweep")
+    assert (run.data.tags[keys.TAG_OF], run.data.tags[keys.TAG_NOTE]) == ("llama", "for the paper")
+
+
 def test_names_reach_a_store_that_was_away_when_they_were_known(store_uri: str, record: TrialRecord) -> None:
     record.note_heldout(7)
     _append(record, range(3))
