@@ -76,13 +76,14 @@ def shown_base_training(console: Console) -> Iterator[Callable[[int, int, float]
 def step_line(status: Status, seconds_left: float | None) -> str:
     """``step 12/80  reward +0.016  accuracy 0.508  entropy 0.412  KL 0.0031  tokens/s 9,100  1:10 left``.
 
-    A metric that the step does not have is shown as a dash. Once there is an evaluation, the newest held-out accuracy
-    stands there as well; step 0, which is nothing else, shows what an evaluation has. A step that trained on nothing
-    says so.
+    A metric that the step does not have is shown as a dash. Once there is an evaluation, its newest accuracy stands
+    there as well, ``held-out 0.398``; step 0, which is nothing but an evaluation, shows what that has. A step that
+    trained on nothing says so.
     """
     accuracy = held_out_accuracy(status.metrics)
-    held_out = [] if accuracy is None else [f"held-out accuracy {accuracy:.3f}"]
-    shown = SHOWN if status.step or not held_out else EVALUATED
+    shown = SHOWN if status.step or accuracy is None else EVALUATED
+    heading = "held-out" if shown is SHOWN else "held-out accuracy"
+    held_out = [] if accuracy is None else [f"{heading} {accuracy:.3f}"]
     values = [f"{heading} {_value(status.metrics, key, form)}" for heading, key, form in shown]
     place = 2 if shown is SHOWN else 0
     left = [] if seconds_left is None else [f"{duration(seconds_left)} left"]

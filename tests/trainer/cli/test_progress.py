@@ -36,7 +36,7 @@ def test_step_0_shows_what_its_evaluation_found() -> None:
     }
     assert step_line(status(0, **found), None) == "step 0/80  held-out accuracy 0.254  entropy 0.500  KL 0.0000"
     later = step_line(status(1, **found, **{keys.REWARD_MEAN: -0.1, keys.REWARD_ACCURACY: 0.45}), None)
-    assert later.startswith("step 1/80  reward -0.100  accuracy 0.450  held-out accuracy 0.254  entropy -  KL -")
+    assert later.startswith("step 1/80  reward -0.100  accuracy 0.450  held-out 0.254  entropy -  KL -")
 
 
 def test_a_step_that_trained_on_nothing_says_so() -> None:
