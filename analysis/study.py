@@ -51,16 +51,17 @@ class Study:
     def __init__(self, sources: Sequence[Runs]) -> None:
         """`sources` are the sweeps one by one. Raises `ConfigError` where they cannot be pooled."""
         self._sources = tuple(sources)
-        self._pooled = pool(sources)
+        self._pooled = pool(sources, accept=True)  # a look at two models is warned of; `compare` refuses it
 
     @property
     def runs(self) -> pd.DataFrame:
         """One row a run, sorted by point and seed.
 
         Columns: run_id, trial_id, sweep, variant, point, scale, state, finish_reason, git_commit, code_hash, hardware
-        (text), seed (int), git_dirty (bool), started (time, UTC), and one for every configuration key under its dotted
-        name (``algorithm.clip_ratio_high``), a number, a bool or text as it is. A point is a variant at one value of
-        each axis. Raises nothing.
+        (text), model, task (text: what the run is of, in words), heldout (number of held-out problems; NaN if unknown),
+        seed (int), git_dirty (bool), started (time, UTC), and one for every configuration key under its dotted name
+        (``algorithm.clip_ratio_high``), a number, a bool or text as it is. A point is a variant at one value of each
+        axis. Raises nothing.
         """
         return self._pooled.runs
 

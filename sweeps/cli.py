@@ -92,7 +92,8 @@ def status_command(
     from rich.table import Table
 
     from sweeps.ledger import read_ledger, sweep_names
-    from sweeps.table import count_states, tell_failures, trial_table
+    from sweeps.plan import read_plan
+    from sweeps.table import count_states, tell_failures, titled, trial_table
     from trainer.errors import ConfigError, nearest
 
     console = Console()
@@ -107,21 +108,23 @@ def status_command(
         return
     if sweep not in names:
         raise ConfigError(f"no sweep {sweep!r} in {runs_dir}{nearest(sweep, names)}; there: {', '.join(names)}")
-    rows = read_ledger(runs_dir / sweep)
-    console.print(trial_table(rows, f"{sweep}: {count_states(rows)}"))
+    rows, plan = read_ledger(runs_dir / sweep), read_plan(runs_dir / sweep) or {}
+    console.print(trial_table(rows, titled(f"{sweep}: {count_states(rows)}", plan.get("of"))))
     tell_failures(rows, console)
 
 
 def _print_plan(submission: Submission, console: Console) -> None:
     """The trials with their state, the settings in which they differ, and what they would need."""
     from sweeps.needs import print_needs
-    from sweeps.plan import differences
+    from sweeps.plan import differences, of_what
     from sweeps.table import count_states, print_differences, trial_table
 
     missing: list[str] = []
     trials = submission.trials(missing)
     rows = submission.rows(trials)
     console.print(trial_table(rows, f"{submission.spec.name}: {len(rows)} trials, {count_states(rows)}"))
+    of = "; ".join(filter(None, (of_what(trials), f"scale {submission.spec.scale}")))
+    console.print(of, highlight=False, markup=False, soft_wrap=True)
     print_differences(differences(trials), console)
     print_needs(trials, missing, console)
     to_run = sum(submission.has_to_run(row) for row in rows)

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sweeps.spec import Scalar, SweepSpec
+from sweeps.spec import SPECS_DIR, Scalar, SweepSpec
 from trainer.config import TrialConfig
 from trainer.config.compose import compose, flatten
+from trainer.config.names import Names, told
 from trainer.errors import ConfigError, MissingError
 from trainer.files import read_json, write_json
-from trainer.preflight import CHECKS
+from trainer.preflight import CHECKS, names_before
 from trainer.record.directory import TrialIdentity
 from trainer.record.identity import trial_id
 
@@ -120,6 +121,17 @@ def differences(trials: Sequence[Trial]) -> dict[str, dict[str, str]]:
     return {label: {key: _as_override(row.get(key)) for key in differing} for label, row in rows.items()}
 
 
+def of_what(trials: Sequence[Trial]) -> str:
+    """The models, tasks and held-out problems of a sweep's trials in words. Makes or reads the problems: ask once."""
+    first_seed = trials[0].identity.seed
+    found: dict[str, Names] = {}
+    for config in (trial.config for trial in trials if trial.identity.seed == first_seed):
+        kind = repr((config.model, config.task, config.evaluation))
+        if kind not in found:
+            found[kind] = names_before(config)
+    return told(found.values())
+
+
 # --- plan.json ------------------------------------------------------------------------------------------------------
 
 
@@ -127,6 +139,7 @@ def describe(spec: SweepSpec, trials: Sequence[Trial], code_hash: str) -> dict[s
     """What plan.json holds and what the sweep's MLflow run carries: the sweep, its trials, the code that ran them."""
     return {
         "name": spec.name,
+        "file": _file(spec),
         "scale": spec.scale,
         "overrides": list(spec.overrides),
         "variants": {label: list(given) for label, given in spec.variants.items()},
@@ -137,6 +150,12 @@ def describe(spec: SweepSpec, trials: Sequence[Trial], code_hash: str) -> dict[s
         "code_hash": code_hash,
         "trials": [_entry(trial) for trial in trials],
     }
+
+
+def _file(spec: SweepSpec) -> str:
+    """As `minrl sweep` takes it where the file lies: a shipped one by its name. Without folders, for a plan travels."""
+    file = Path(spec.source)
+    return file.stem if file.parent == SPECS_DIR else file.name
 
 
 def _entry(trial: Trial) -> dict[str, Any]:

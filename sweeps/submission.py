@@ -11,10 +11,10 @@ from rich.console import Console
 from sweeps.bases import BaseTraining
 from sweeps.ledger import Row, Standing, fold
 from sweeps.leftovers import SUPERSEDED, locked, set_aside, without_orphans
-from sweeps.plan import Trial, all_seeds, describe, expand, write_plan
+from sweeps.plan import Trial, all_seeds, describe, expand, of_what, write_plan
 from sweeps.spec import SweepSpec
 from sweeps.stopping import StopRequest
-from sweeps.table import FINISHED, LiveView, PlainView, count_states, summary_table, tell_failures
+from sweeps.table import FINISHED, LiveView, PlainView, count_states, summary_table, tell_failures, titled
 from trainer.config.machine import available_cores, check_gpus
 from trainer.errors import ConfigError
 from trainer.record.directory import State, TrialRecord
@@ -100,9 +100,11 @@ def _check_machine(submission: Submission, trials: Sequence[Trial]) -> None:
 def _submit_locked(submission: Submission, trials: list[Trial], stop: StopRequest, console: Console) -> int:
     rows = without_orphans(lambda: submission.rows(trials), console)
     to_run = [trial for trial, row in zip(trials, rows, strict=True) if submission.has_to_run(row)]
-    tracking = _announce(submission, trials)
+    of = of_what(trials)
+    tracking = _announce(submission, trials, of)
     counted = f"{len(trials)} trials, {len(trials) - len(to_run)} done before, {len(to_run)} to run"
     console.print(f"{submission.spec.name}: {counted}", highlight=False)
+    console.print(of, highlight=False, markup=False, soft_wrap=True)
     # What other code has begun is never continued, whatever may be reused: a trial has one code.
     kept = (Standing.stale,) if submission.reuse_stale else ()
     changed = [row for row in rows if row.other_code and row.standing not in kept]
@@ -116,16 +118,16 @@ def _submit_locked(submission: Submission, trials: list[Trial], stop: StopReques
     errors: dict[str, str] = {}
     if to_run:
         try:
-            errors = _run(submission, trials, to_run, tracking, stop, console)
+            errors = _run(submission, trials, to_run, tracking, stop, console, of)
         except BaseException:  # refused by Ray, or stopped by a second signal: MLflow must not show it as running
             _finish_parent(submission.rows(trials), submission.spec.name, tracking)
             raise
-    return _conclude(submission, trials, errors, tracking, stop, console)
+    return _conclude(submission, trials, errors, tracking, stop, console, of)
 
 
-def _announce(submission: Submission, trials: Sequence[Trial]) -> Tracking | None:
-    """Writes the plan, and gives the sweep its run in MLflow."""
-    plan = describe(submission.spec, trials, code_hash())
+def _announce(submission: Submission, trials: Sequence[Trial], of: str) -> Tracking | None:
+    """Writes the plan, with what the trials are `of`, and gives the sweep its run in MLflow."""
+    plan = {**describe(submission.spec, trials, code_hash()), "of": of}
     write_plan(submission.sweep_dir, plan)
     if submission.uri is None:
         return None
@@ -139,10 +141,11 @@ def _run(
     tracking: Tracking | None,
     stop: StopRequest,
     console: Console,
+    of: str,
 ) -> dict[str, str]:
     """Trains the bases and the trials under the display; returns errors by trial id."""
     with BaseTraining([trial.config for trial in to_run], submission.runs_dir / BASES) as bases:
-        return _run_trials(submission, trials, to_run, tracking, stop, bases, console)
+        return _run_trials(submission, trials, to_run, tracking, stop, bases, console, of)
 
 
 def _run_trials(
@@ -153,6 +156,7 @@ def _run_trials(
     stop: StopRequest,
     bases: BaseTraining,
     console: Console,
+    of: str,
 ) -> dict[str, str]:
     # Here, because looking at a sweep, or finding all of it done, should not wait for Ray.
     from sweeps.trial import Job
@@ -173,7 +177,7 @@ def _run_trials(
     concurrency = submission.concurrency or submission.spec.concurrency
     cores_each = jobs[0].config.resources.cpus * jobs[0].config.engine.ranks
     at_a_time = concurrency or max(1, int(available_cores() / max(cores_each, 1e-9)))
-    with view_type(console, lambda: submission.rows(trials), submission.spec.name, at_a_time) as view:
+    with view_type(console, lambda: submission.rows(trials), submission.spec.name, at_a_time, of) as view:
 
         def tick() -> None:
             if stop.requested() and not told:
@@ -193,11 +197,12 @@ def _conclude(
     tracking: Tracking | None,
     stop: StopRequest,
     console: Console,
+    of: str,
 ) -> int:
     """Tells how it ended: the summary, the failures with their logs, what is left and how to go on."""
     rows = [_with_error(row, errors.get(row.trial_id)) for row in submission.rows(trials)]
     _finish_parent(rows, submission.spec.name, tracking)
-    console.print(summary_table(rows, f"{submission.spec.name}: {count_states(rows)}"))
+    console.print(summary_table(rows, titled(f"{submission.spec.name}: {count_states(rows)}", of)))
     tell_failures(rows, console)
     failed = any(row.standing is Standing.failed for row in rows)
     left = sum(row.standing not in FINISHED for row in rows)

@@ -10,10 +10,12 @@ from typing import Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from sweeps.ledger import Row, Standing
 from trainer import keys
+from trainer.cli.progress import held_out_accuracy
 
 SUMMARY_EVERY_S = 30.0
 COLOURS = {
@@ -68,7 +70,7 @@ def summary_table(rows: Sequence[Row], title: str) -> Table:
         table.add_row(
             label,
             str(len(ended)),
-            _number(_mean(held_out_accuracy(row) for row in ended)),
+            _number(_mean(held_out_accuracy(row.metrics) for row in ended)),
             *(_number(_mean(row.metrics.get(key) for row in ended)) for key in SHOWN),
         )
     return table
@@ -93,12 +95,6 @@ def print_differences(by_variant: Mapping[str, Mapping[str, str]], console: Cons
             if not common or label in common or value != of_most[name]
         ]
         console.print(f"  {label:{width}}  {'  '.join(own) or '-'}", highlight=False, markup=False, soft_wrap=True)
-
-
-def held_out_accuracy(row: Row) -> float | None:
-    """The newest average@k over all held-out problems, whatever k is."""
-    prefix = keys.val(keys.VAL_ALL, "average_at_")
-    return next((value for key, value in row.metrics.items() if key.startswith(prefix)), None)
 
 
 def count_states(rows: Sequence[Row]) -> str:
@@ -136,11 +132,17 @@ def headline(rows: Sequence[Row], sweep: str, at_a_time: int, base: float | None
     return f"{text} · about {left} left" if left else text
 
 
-class LiveView:
-    """A table that follows the ledger, once a second."""
+def titled(title: str, of: str | None) -> str:
+    """A table's title over a line that says what its trials are of, where that is known."""
+    return f"{title}\n{escape(of)}" if of else title
 
-    def __init__(self, console: Console, read: ReadRows, title: str, at_a_time: int) -> None:
+
+class LiveView:
+    """A table that follows the ledger, once a second, and says what the trials are `of`."""
+
+    def __init__(self, console: Console, read: ReadRows, title: str, at_a_time: int, of: str) -> None:
         self._console, self._read, self._title, self._at_a_time = console, read, title, at_a_time
+        self._of = of
         self._drawn_at = 0.0
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
@@ -163,15 +165,16 @@ class LiveView:
 
     def _draw(self, base: float | None) -> RenderableType:
         rows = self._read()
-        title = headline(rows, self._title, self._at_a_time, base)
-        return trial_table(rows, title, limit=max(3, self._console.size.height - 8))
+        title = titled(headline(rows, self._title, self._at_a_time, base), self._of)
+        return trial_table(rows, title, limit=max(3, self._console.size.height - 9))
 
 
 class PlainView:
     """For logs: a line for every trial that ends, and one about the whole every half minute."""
 
-    def __init__(self, console: Console, read: ReadRows, title: str, at_a_time: int) -> None:
+    def __init__(self, console: Console, read: ReadRows, title: str, at_a_time: int, of: str) -> None:
         self._console, self._read, self._title, self._at_a_time = console, read, title, at_a_time
+        self._of = of
         self._looked_at = 0.0
         self._summed_up_at = time.monotonic()
         self._told: set[str] = set()
@@ -191,7 +194,7 @@ class PlainView:
         self._tell_ended(rows)
         if time.monotonic() - self._summed_up_at >= SUMMARY_EVERY_S:
             self._summed_up_at = time.monotonic()
-            self.notice(headline(rows, self._title, self._at_a_time, base))
+            self.notice(" · ".join(filter(None, (headline(rows, self._title, self._at_a_time, base), self._of))))
 
     def notice(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trainer.config import TrialConfig
+from trainer.config.compose import flatten
 from trainer.config.hub import cached_folder
 from trainer.config.machine import check_gpus, check_installed, check_model, model_folder
+from trainer.config.names import Names, names_of
 from trainer.policy.folder import check_ends, positions
 from trainer.policy.lengths import PromptRoom, check_lengths, prompt_room
 from trainer.policy.prompts import check_framing
@@ -68,3 +70,15 @@ def _files(path: str) -> Path | None:
 # Each raises `MissingError` for what this machine lacks, `ConfigError` for what is nowhere to be had.
 CHECKS: tuple[Callable[[TrialConfig], None], ...] = (check_installed, check_model, check_response, check_task)
 CHECKS_HERE = (check_gpus, *CHECKS, check_prompts)  # of a trial that begins on this very machine
+
+
+def names_before(config: TrialConfig) -> Names:
+    """What a trial will be of, with the number of held-out problems that its task has here; without, if it has none.
+
+    What keeps the task from having some is not told: the trial tells it, and a dry run what this machine lacks.
+    """
+    try:
+        heldout = len(evaluated_in_training(load_task(config.task), config.evaluation.problems))
+    except Exception:
+        return names_of(flatten(config))
+    return names_of(flatten(config), heldout)

@@ -120,6 +120,9 @@ class _Trial:
         _forget_peak_memory(self._config)
         parts = self._build()
         heldout = evaluated_in_training(parts.task, self._config.evaluation.problems)
+        self._record.note_heldout(len(heldout))
+        if self._mirror is not None:
+            self._mirror.log_names()
         if self._progress.step == 0:
             yield self._record_step(0, self._evaluate(0, parts, heldout))
         while self._progress.step < self._config.trainer.steps:

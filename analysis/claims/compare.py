@@ -74,7 +74,7 @@ def compare(
     """
     if of == against:
         raise ConfigError(f"{of} is compared with itself: name two variants")
-    runs = slices.at(pool(sources), at or {}).select([of, against])
+    runs = slices.at(pool(sources, accept), at or {}).select([of, against])
     measured = _measured(runs, endpoint)
     pairing = Pairing(runs, Catalogue({of: of, against: against}, {}, {}, ()), accept=accept)
     varied = dict.fromkeys(name for source in sources for name in studied(source.plan, source.axes))

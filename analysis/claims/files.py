@@ -15,6 +15,7 @@ from analysis.claims.markdown import markdown
 from analysis.claims.page import page
 from analysis.claims.sentences import sentence
 from analysis.claims.verdicts import Finding, Verdict
+from analysis.runs.names import columns_of
 from trainer.files import write_atomically
 
 VERDICT_COLUMNS = [
@@ -67,8 +68,9 @@ def _records(verdict: Verdict) -> list[dict[str, Any]]:
         "seeds_needed_to": verdict.needed_to,
         "depends_on_diverged_runs": verdict.without_carrying is not None,
     }
+    of = columns_of(verdict.kinds)
     both = [("decides", verdict.findings), ("beside", verdict.beside)]
-    return [shared | {"role": role} | _record(finding) for role, findings in both for finding in findings]
+    return [shared | {"role": role} | _record(finding) | of for role, findings in both for finding in findings]
 
 
 def _record(finding: Finding) -> dict[str, Any]:
@@ -116,6 +118,7 @@ def _nested(verdict: Verdict) -> dict[str, Any]:
             "with_accuracy_0_after_a_stop": str(verdict.without_carrying or verdict.status),
             "diverged": {role: {"runs": n, "diverged": k} for role, (k, n) in verdict.diverged.items()},
             "sweeps": list(verdict.sweeps),
+            **columns_of(verdict.kinds),
             "units": units,
             "tests": [_with_differences(finding) for finding in verdict.findings],
             "beside": [_with_differences(finding) for finding in verdict.beside],

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from analysis.claims.advice import Advice
 from analysis.claims.catalogue import Catalogue, Claim, Comparison, Direction, Kind, load_claims
 from analysis.claims.decision import Decision, Evidence, Status, decide, evidence
 from analysis.claims.pairs import Differences, Pairing
@@ -42,19 +43,20 @@ def judge(sources: Sequence[Runs], catalogue: Catalogue | None = None, accept: b
     warning.
     """
     catalogue = catalogue or load_claims()
-    pooled = pool(sources)
+    pooled = pool(sources, accept)
     check_comparable(pooled, allowed=["*"])  # whatever they are: it warns of runs of different code
-    verdicts = _judge(Pairing(pooled, catalogue, accept=accept), catalogue)
+    advice = Advice(sources, catalogue)
+    verdicts = _judge(Pairing(pooled, catalogue, accept=accept), catalogue, advice)
     if not (pooled.runs["state"] == "diverged").any():
         return verdicts
-    harsh = _judge(Pairing(pooled, catalogue, after_stop="zero", accept=accept), catalogue)
+    harsh = _judge(Pairing(pooled, catalogue, after_stop="zero", accept=accept), catalogue, advice)
     return [
         replace(verdict, without_carrying=other.status) if other.status is not verdict.status else verdict
         for verdict, other in zip(verdicts, harsh, strict=True)
     ]
 
 
-def _judge(pairing: Pairing, catalogue: Catalogue) -> list[Verdict]:
+def _judge(pairing: Pairing, catalogue: Catalogue, advice: Advice) -> list[Verdict]:
     found: dict[int, Verdict] = {}
     for claims in catalogue.by_question.values():
         pairs = {claim.id: [pairing.differences(test, claim.may_differ) for test in claim.tests] for claim in claims}
@@ -65,12 +67,17 @@ def _judge(pairing: Pairing, catalogue: Catalogue) -> list[Verdict]:
         )
         for claim in claims:
             row = tested.index(claim) if claim in tested else None
-            found[claim.id] = _verdict(claim, pairs[claim.id], pairing, decision, row)
+            found[claim.id] = _verdict(claim, pairs[claim.id], pairing, decision, row, advice)
     return [found[claim.id] for claim in catalogue.claims]
 
 
 def _verdict(
-    claim: Claim, pairs: Sequence[Differences], pairing: Pairing, decision: Decision, row: int | None
+    claim: Claim,
+    pairs: Sequence[Differences],
+    pairing: Pairing,
+    decision: Decision,
+    row: int | None,
+    advice: Advice,
 ) -> Verdict:
     status = Status.not_tested if row is None else decision.status(row)
     findings = tuple(_finding(test, each) for test, each in zip(claim.tests, pairs, strict=True))
@@ -93,6 +100,9 @@ def _verdict(
         needed_to=to,
         diverged=pairing.diverged(claim),
         sweeps=tuple(dict.fromkeys(pairing.table["sweep"].astype(str))),
+        kinds=pairing.kinds(claim),
+        to_run=advice.runs_for(claim, pairs),
+        more_seeds=None if row is None else advice.more_seeds(claim, pairs, needed),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from analysis.claims.decision import Status
 from analysis.claims.sentences import interval, needed, number, p_of_verdict, p_value
-from analysis.claims.verdicts import Finding, Verdict
+from analysis.claims.verdicts import Finding, Verdict, all_of
 
 HEAD = (
     "| # | claim | verdict | test: effect (95% interval) | p (Holm) | seeds needed |",
@@ -15,8 +15,9 @@ HEAD = (
 
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
-    """One row a claim, its tests in one cell."""
-    return "\n".join([*HEAD, *map(_row, verdicts)]) + "\n"
+    """What the runs are of, then one row a claim, its tests in one cell."""
+    of = all_of(verdicts)
+    return "\n".join([*([f"Runs of {of}.", ""] if of else []), *HEAD, *map(_row, verdicts)]) + "\n"
 
 
 def _row(verdict: Verdict) -> str:

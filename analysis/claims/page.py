@@ -9,7 +9,7 @@ from html import escape
 from analysis.claims.catalogue import Kind
 from analysis.claims.decision import Status
 from analysis.claims.sentences import interval, margin, needed, number, p_of_verdict, p_value, sentence, units
-from analysis.claims.verdicts import Finding, Verdict
+from analysis.claims.verdicts import Finding, Verdict, all_of
 
 PAGE_STYLE = """
 body { font: 15px/1.45 Helvetica, Arial, "Liberation Sans", sans-serif; color: #222; max-width: 66em;
@@ -38,9 +38,10 @@ PLOT = (150, 16)  # pixels of an interval's picture
 def page(verdicts: Sequence[Verdict]) -> str:
     """Summary table, then a section a claim with every test, what stands beside it, and what is missing."""
     sweeps = ", ".join(dict.fromkeys(sweep for verdict in verdicts for sweep in verdict.sweeps))
+    of = all_of(verdicts)
     body = [
         "<h1>The paper's claims</h1>",
-        f"<p>Sweeps: {escape(sweeps)}. {count_verdicts(verdicts)}.</p>",
+        f"<p>Sweeps: {escape(sweeps)}.{f' Runs of {escape(of)}.' if of else ''} {count_verdicts(verdicts)}.</p>",
         f"<p class=faint>{escape(PROTOCOL)}</p>",
         summary(verdicts),
         *map(section, verdicts),
@@ -52,7 +53,9 @@ def page(verdicts: Sequence[Verdict]) -> str:
 
 def fragment(verdicts: Sequence[Verdict]) -> str:
     """The summary and a section for each claim that was tested, with their style, to be put into another page."""
-    return f"<style>.claims {{ {STYLE} }}</style><div class=claims>{summary_and_tested(verdicts)}</div>"
+    of = all_of(verdicts)
+    told = f"<p>Runs of {escape(of)}.</p>" if of else ""
+    return f"<style>.claims {{ {STYLE} }}</style><div class=claims>{told}{summary_and_tested(verdicts)}</div>"
 
 
 def summary_and_tested(verdicts: Sequence[Verdict]) -> str:
@@ -95,6 +98,7 @@ def _badge(status: Status) -> str:
 def section(verdict: Verdict) -> str:
     claim = verdict.claim
     about = [f"{claim.where}; question: {claim.question.replace('_', ' ')}"]
+    about += [f"runs of {verdict.of}"] if verdict.of else []
     if not math.isnan(verdict.p):
         about.append(
             f"p {p_value(verdict.p)}, after Holm {p_value(verdict.p_holm)}; of the opposite "

@@ -20,6 +20,7 @@ from analysis.measures.histories import AfterStop, Histories
 from analysis.measures.pair_endpoints import PairEndpoint
 from analysis.runs import Runs
 from analysis.runs.comparability import check_comparable
+from analysis.runs.names import Names, kinds
 from analysis.runs.replicates import BASE_SEED as BASE
 from analysis.runs.replicates import seed_range
 from analysis.statistics.stats import Array
@@ -90,6 +91,11 @@ class Pairing:
         roles = dict.fromkeys(role for test in claim.tests for role in test.roles)
         ends = {role: self.table["state"][self.table["variant"] == self.catalogue.roles[role]] for role in roles}
         return {role: (int((states == "diverged").sum()), len(states)) for role, states in ends.items()}
+
+    def kinds(self, claim: Claim) -> tuple[Names, ...]:
+        """What the runs of a claim's variants are of."""
+        labels = [self.catalogue.roles[role] for test in claim.tests for role in test.roles]
+        return tuple(kinds(self._pool.runs[self._pool.runs["variant"].isin(labels)]))
 
     def _key(self) -> list[str]:
         return [BASE, SEED, *(axis for axis in self.axes if axis not in (BASE, SEED))]
@@ -195,6 +201,6 @@ def _varying(table: pd.DataFrame) -> pd.DataFrame:
 
     Without the hashes of the code: `judge` tells of them once.
     """
-    naming = ["variant", "point", "sweep", "seed"]
+    naming = [name for name in ("variant", "point", "sweep", "seed", "model", "task") if name in table]
     differing = [name for name in table if name not in naming and table[name].nunique(dropna=False) > 1]
     return table[[*naming, *differing]].assign(code_hash=None)

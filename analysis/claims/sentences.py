@@ -20,14 +20,14 @@ LEAD = {
 def sentence(verdict: Verdict) -> str:
     """What the runs say about the claim, with the test that decides and everything that a reader must know of it."""
     if verdict.status is Status.not_tested:
-        return f"Not tested: {'; '.join(verdict.missing)}. {verdict.claim.sweep_commands} would test it."
+        return f"Not tested: {'; '.join(verdict.missing)}. {verdict.to_run} would test it."
     deciding, several = verdict.deciding, len(verdict.findings) > 1
     which = ""
     if several:
         which = "the clearest failure is that " if verdict.status is Status.contradicted else "at its weakest, "
     parts = [f"{LEAD[verdict.status]}{which}{fact(deciding)}{_seeds(verdict)}."]
     if _one_seed(verdict):
-        parts.append("One seed tells no spread: run more.")
+        parts.append(f"One seed tells no spread: run more{f', {verdict.more_seeds}' if verdict.more_seeds else ''}.")
     if verdict.bases_disagree:
         parts.append("The base models disagree in sign.")
     if verdict.without_carrying is not None:
@@ -64,7 +64,8 @@ def _seeds(verdict: Verdict) -> str:
         return ""
     if verdict.seeds_needed is None:
         return "" if _one_seed(verdict) else f"; with effects like these {MOST_SEEDS:,} seeds would not decide"
-    return f"; about {verdict.seeds_needed} would do to {verdict.needed_to} it, if the effects stay as they are"
+    told = f"; about {verdict.seeds_needed} would do to {verdict.needed_to} it, if the effects stay as they are"
+    return told + (f" ({verdict.more_seeds})" if verdict.more_seeds else "")
 
 
 def _one_seed(verdict: Verdict) -> bool:

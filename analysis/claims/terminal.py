@@ -14,7 +14,7 @@ from rich.text import Text
 from analysis.claims.catalogue import Comparison
 from analysis.claims.decision import Status
 from analysis.claims.sentences import interval, needed, number, p_of_verdict, p_value
-from analysis.claims.verdicts import Finding, Verdict
+from analysis.claims.verdicts import Finding, Verdict, all_of
 
 WIDE = 120  # columns of a terminal from which p-values fit
 INDENT = 4
@@ -42,7 +42,10 @@ def terminal_table(verdicts: Sequence[Verdict], width: int) -> Group:
     """Every claim with its tests in at most `width` columns, 80 or more; p-values where they fit."""
     wide = width >= WIDE
     heading = Text("#".rjust(INDENT - 2) + "  claim", style="bold")
+    of = all_of(verdicts)
+    heading_of: list[RenderableType] = [Text(f"Runs of {of}", style="italic"), ""] if of else []
     parts: list[RenderableType] = [
+        *heading_of,
         _line(heading, [Text(name, style="bold") for name, _ in _of_claim(wide)], _of_claim(wide), 0),
         _line(
             Text("test", style="bold"), [Text(name, style="bold") for name, _ in _of_test(wide)], _of_test(wide), INDENT
@@ -81,7 +84,7 @@ def _lines(verdict: Verdict, wide: bool) -> Iterator[RenderableType]:
             if finding.bases_disagree:
                 yield Padding(_note(_by_base(finding), "magenta"), (0, 0, 0, 2))
     if not tested:
-        yield _note(f"{'; '.join(verdict.missing)}: run {claim.sweep_commands}", "dim")
+        yield _note(f"{'; '.join(verdict.missing)}: run {verdict.to_run}", "dim")
     for note in notes(verdict):
         yield _note(note, "magenta")
 

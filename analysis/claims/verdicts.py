@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from analysis.claims.catalogue import Claim, Comparison
 from analysis.claims.decision import Status
 from analysis.claims.pairs import Differences, no_run_of, place
+from analysis.runs.names import Names, told
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Verdict:
     `seeds_needed` are those for power 0.8 at the level that Holm leaves to the claim: to support it where the effects
     point its way (`needed_to` is "support"), else to contradict it; None as in `Finding`.
     `without_carrying` is the verdict with accuracy 0 after a stop, where it differs: then the claim depends on diverged
-    runs. `diverged` tells for each role how many of its runs diverged, of how many.
+    runs. `diverged` tells for each role how many of its runs diverged, of how many. `kinds` are the models and tasks of
+    the claim's runs. `to_run` is what brings the runs that it lacks, `more_seeds` the command that adds seeds, if any.
     """
 
     claim: Claim
@@ -68,6 +70,9 @@ class Verdict:
     needed_to: str
     diverged: Mapping[str, tuple[int, int]]
     sweeps: tuple[str, ...]
+    kinds: tuple[Names, ...]
+    to_run: str
+    more_seeds: str | None
     without_carrying: Status | None = None
 
     @property
@@ -94,5 +99,15 @@ class Verdict:
         return tuple(dict.fromkeys([*lines, *others]))
 
     @property
+    def of(self) -> str:
+        """The claim's runs in words, "" where nothing is known of them."""
+        return told(self.kinds)
+
+    @property
     def bases_disagree(self) -> bool:
         return any(finding.bases_disagree for finding in self.findings)
+
+
+def all_of(verdicts: Sequence[Verdict]) -> str:
+    """The runs behind all verdicts in words."""
+    return told(kind for verdict in verdicts for kind in verdict.kinds)

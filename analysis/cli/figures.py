@@ -90,7 +90,7 @@ def figures_command(
     for runs in found:
         warn_if_incomplete(runs)
     if pooled:
-        found = [pool(found)]
+        found = [pool(found, accept_differences)]
     if at:
         values = read_values(at)
         found = [slice_at(runs, values) for runs in found]
@@ -124,6 +124,7 @@ def _draw(runs: Runs, x: XAxis, metric: list[str], accept_differences: bool) -> 
 
 def _write(runs: Runs, drawings: list[Drawing], folder: Path, x: XAxis, png: bool) -> None:
     from analysis.figures.files import NO_BROWSER, browser, export
+    from analysis.runs.names import name_columns
     from analysis.tables.final import final_markdown, final_table
     from analysis.tables.late import late_report
     from trainer.files import write_atomically
@@ -132,11 +133,12 @@ def _write(runs: Runs, drawings: list[Drawing], folder: Path, x: XAxis, png: boo
     for path in export(drawings, folder, "" if x is XAxis.step else f"_by_{x}", with_png):
         typer.echo(str(path))
     markdown, table = late_report(runs)
+    of = name_columns(runs.runs)
     tables = {
         "late_means.md": markdown,
-        "late_means.csv": table.to_csv(index=False),
+        "late_means.csv": table.assign(**of).to_csv(index=False),
         "final.md": final_markdown(runs),
-        "final.csv": final_table(runs).to_csv(index=False),
+        "final.csv": final_table(runs).assign(**of).to_csv(index=False),
     }
     for name, content in tables.items():
         write_atomically(folder / name, content.encode())

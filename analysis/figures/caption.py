@@ -1,22 +1,25 @@
-"""What stands below a figure: the sweep, its seeds, the commit, what the band is, and what is not finished."""
+"""What stands below a figure: the sweep, its model and task, its seeds, the commit, the band, what is not finished."""
 
 from __future__ import annotations
 
 from analysis.measures.curves import BAND, BAND_OVER_BASES
 from analysis.runs import Runs
+from analysis.runs.names import described
 from analysis.runs.replicates import BASE_SEED, bases, seed_range
 
 
 def caption(runs: Runs, *notes: str, band: bool = True, paired: bool = False) -> str:
-    """One paragraph, e.g. ``Sweep quickstart (scale tiny), mean over seeds 0-1, band: ...; commit 1a2b3c4.``
+    """One paragraph, e.g. ``Sweep quickstart (scale tiny): toy Qwen2, 0.2 M parameters; arithmetic, 96 held-out
+    problems. Mean over seeds 0-1, band: ... Commit 1a2b3c4.``
 
     `paired` figures compare runs of one base, so a variant that lacks a base does them no harm.
     """
     table = runs.runs
     scales = " and ".join(sorted(set(table["scale"].dropna()))) or "not recorded"
     held = "".join(f", {name} = {value}" for name, value in runs.held.items())
+    of = described(table)
     told = [
-        f"{_sweep(runs)} (scale {scales}{held})",
+        f"{_sweep(runs)} (scale {scales}{held})" + (f": {of}" if of else ""),
         _seeds(runs, band, paired),
         *notes,
         *_unfinished(runs),

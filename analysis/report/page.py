@@ -11,6 +11,7 @@ from plotly.offline import get_plotlyjs
 from analysis.claims.page import PAGE_STYLE, PROTOCOL, STYLE, count_verdicts, summary_and_tested
 from analysis.figures.canvas import Drawing
 from analysis.report.report import Report, command, sweep_file
+from analysis.runs.names import described
 from analysis.runs.replicates import bases
 from analysis.tables.final import what_is_shown, with_interval
 
@@ -70,8 +71,9 @@ def _origin(report: Report) -> str:
     hardware = "; ".join(sorted(set(table["hardware"].dropna()))) or "hardware not recorded"
     models = f", {len(bases(report.runs))} base models" if len(bases(report.runs)) > 1 else ""
     seeds = table["seed"].nunique()
+    of = described(table)
     return (
-        f"{len(table)} trials, {seeds} seed{'s' if seeds > 1 else ''}{models}; scale {scales}; "
+        f"{of}{'; ' * bool(of)}{len(table)} trials, {seeds} seed{'s' if seeds > 1 else ''}{models}; scale {scales}; "
         f"commit {commits}{dirty}; {hardware}."
     )
 
@@ -135,10 +137,10 @@ def _reproduce(report: Report) -> str:
         commits = sorted(set(runs.runs["git_commit"].dropna()))
         lines = [f"git checkout {commits[0]}"] if len(commits) == 1 else []
         written = sweep_file(runs)
-        lines.append(f"minrl sweep {runs.sweep}.yaml" if written else f"minrl sweep {runs.sweep}")
+        lines += [f"minrl sweep {runs.sweep}.yaml"] if written else []
         parts.append(f"<h3>{escape(runs.sweep)}</h3><pre>{escape(chr(10).join(lines))}</pre>")
-        if written:
-            parts.append(f"<p class=faint>with {escape(runs.sweep)}.yaml:</p><pre>{escape(written)}</pre>")
+        what = f"with {runs.sweep}.yaml:" if written else "No sweep file is recorded: see the settings of each variant."
+        parts.append(f"<p class=faint>{escape(what)}</p>" + (f"<pre>{escape(written)}</pre>" if written else ""))
     parts.append(f"<h3>this page</h3><pre>{escape(command(report, 'report'))}</pre>")
     return "".join(parts) + _environments(report)
 

@@ -53,7 +53,7 @@ def make_report(given: Sequence[str], sources: Sequence[Runs], accept_difference
     """Judges, draws and tabulates. Raises `ConfigError` for runs that cannot be compared or pooled."""
     for runs in sources:
         check_comparable(runs, studied(runs.plan, runs.axes), accept_differences)
-    pooled = pool(sources)
+    pooled = pool(sources, accept_differences)
     drawings, left_out = _draw(pooled)
     settings, shared = _settings(pooled)
     return Report(

@@ -27,6 +27,8 @@ class Runs:
         seed                                                                   int64
         git_dirty                                                              bool, False where not recorded
         started                                                                datetime64[ms, UTC]
+        model, task                                                            string: what the run is of, in words
+        heldout                                                                float64, held-out problems (missing: NaN)
         one column for every configuration key under its dotted name           number, bool or string as it parses;
                                                                                a sweep's axes keep their written values
 

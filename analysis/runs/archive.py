@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from analysis.runs import ALL_KEYS, Runs
 from analysis.runs.frames import TEXT, metric_table
 from analysis.runs.load import unknown_sweep
+from analysis.runs.names import with_names
 from analysis.stores.cache import write_parquet
 from analysis.stores.points import Points, matches
 from trainer import keys
@@ -255,4 +256,4 @@ def _runs_frame(table: pa.Table, axes: tuple[str, ...]) -> pd.DataFrame:
     place = len(TEXT) + 3  # as `run_table` has them: before the configuration
     for offset, name in enumerate(axes):
         frame.insert(place + offset, name, values[name])
-    return frame
+    return with_names(frame)

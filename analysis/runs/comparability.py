@@ -16,7 +16,9 @@ import pandas as pd
 
 from analysis.runs import Runs
 from analysis.runs.frames import NOT_CONFIGURATION
+from analysis.runs.names import model_and_task
 from analysis.stores.points import matches
+from trainer.config.names import model_name
 from trainer.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 IGNORED = ("seed", "scale", "resources.*", "model.base_seed", "trainer.checkpoint_every", "evaluation.record_problems")
 MOST_LINES = 12
 _MODEL = "model.path"
+_HELDOUT = "heldout"
+_OF_DATA = ("task.", "evaluation.", "*")  # a study of one of these may have several numbers of held-out problems
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,10 @@ def check_comparable(runs: Runs, allowed: Collection[str], accept: bool = False)
     """Raises `ConfigError` where configurations differ in a key that is not `allowed`.
 
     `allowed` are shell patterns of configuration keys under study (``algorithm.*``); seeds, resources and what cannot
-    change a number may differ in any case. The error's first line says which two runs are compared with each other, the
-    lines after it are their differing keys and values. With `accept`, and for runs of different code, the same is a
-    warning. Returns the differences, empty where there are none.
+    change a number may differ in any case. The error's first line says which two runs are compared with each other, and
+    what each is of where these are different models or tasks; the lines after it are their differing keys and values,
+    and numbers of held-out problems, where every run has one. With `accept`, and for runs of different code, the same
+    is a warning. Returns the differences, empty where there are none.
     """
     _warn_of_code(runs)
     found = differences(runs, allowed)
@@ -67,6 +72,8 @@ def differences(runs: Runs, allowed: Collection[str]) -> tuple[str, str, list[Di
     table = runs.runs
     patterns = (*IGNORED, *allowed)
     columns = [name for name in table.columns if name not in NOT_CONFIGURATION and not matches(name, patterns)]
+    if _HELDOUT in table and table[_HELDOUT].notna().all() and not any(each.startswith(_OF_DATA) for each in allowed):
+        columns.append(_HELDOUT)  # equal settings give another number where the data have changed
     text = table[columns].apply(lambda column: column.map(_model_name if column.name == _MODEL else _text))
     differing = text.nunique() > 1
     if not differing.any():
@@ -74,7 +81,10 @@ def differences(runs: Runs, allowed: Collection[str]) -> tuple[str, str, list[Di
     first, other = text.iloc[0], text.ne(text.iloc[0]).sum(axis=1).to_numpy().argmax()
     second = text.iloc[other]
     keys = [Difference(str(key), str(first[key]), str(second[key])) for key in columns if first[key] != second[key]]
-    return _name(table.iloc[0]), _name(table.iloc[other]), keys
+    two = [table.iloc[0], table.iloc[other]]
+    of = [model_and_task(row) for row in two]
+    names = [_name(row) + (f" ({told})" if told and of[0] != of[1] else "") for row, told in zip(two, of, strict=True)]
+    return names[0], names[1], keys
 
 
 def studied(plan: Mapping[str, Any] | None, axes: Collection[str] = ()) -> tuple[str, ...]:
@@ -114,8 +124,7 @@ def _text(value: Any) -> str:
 
 def _model_name(value: Any) -> str:
     """A model that lies elsewhere is the same model; what two runs have trained, both in policy/, is not."""
-    parts = _text(value).rstrip("/").split("/")
-    return "/".join(parts[-2:] if parts[-1] == "policy" else parts[-1:])
+    return model_name(_text(value))
 
 
 def _told(allowed: Collection[str]) -> str:

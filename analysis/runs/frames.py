@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.runs.names import NAMES, with_names
 from analysis.stores import StoredRun
 from analysis.stores.points import Points
 from trainer import keys
@@ -20,7 +21,7 @@ TEXT = (
     *("run_id", "trial_id", "sweep", "variant", "point", "scale", "state", "finish_reason"),
     *("git_commit", "code_hash", "hardware"),
 )
-NOT_CONFIGURATION = (*TEXT, "seed", "git_dirty", "started")
+NOT_CONFIGURATION = (*TEXT, "seed", "git_dirty", "started", *NAMES)
 
 
 def run_table(found: Sequence[StoredRun]) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -33,7 +34,7 @@ def run_table(found: Sequence[StoredRun]) -> tuple[pd.DataFrame, tuple[str, ...]
     params = {name: _column([run.params for run in found], name, _written(default.get(name))) for name in names}
     table = pd.concat([rows, pd.DataFrame(params, index=rows.index)], axis=1)
     table["started"] = pd.to_datetime(table["started"], unit="ms", utc=True).astype("datetime64[ms, UTC]")
-    table = table.astype(dict.fromkeys(TEXT, "string"))
+    table = with_names(table.astype(dict.fromkeys(TEXT, "string")))
     order = [name for name in axes if pd.api.types.is_numeric_dtype(table[name])]
     return table.sort_values(["variant", *order, "point", "seed", "run_id"], ignore_index=True), axes
 
@@ -84,6 +85,7 @@ def _run_row(run: StoredRun, axes: Mapping[str, Any]) -> dict[str, Any]:
         "hardware": tags.get(keys.TAG_HARDWARE),
         "started": run.started_ms,
         **axes,
+        "heldout": tags.get(keys.TAG_HELDOUT),
     }
 
 

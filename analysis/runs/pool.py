@@ -7,6 +7,8 @@ told by its id, counts once.
 
 from __future__ import annotations
 
+import itertools
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,15 +25,18 @@ from analysis.stores.points import Points
 from trainer.config import defaults
 from trainer.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
 _NAMING = ("run_id", "trial_id", "sweep", "state", "finish_reason", "started", "git_commit", "git_dirty", "code_hash")
 
 
-def pool(sources: Sequence[Runs]) -> Runs:
+def pool(sources: Sequence[Runs], accept: bool = False) -> Runs:
     """The runs of all `sources` as those of one sweep, named ``a + b``.
 
     The base model's seed stops being an axis. An axis that only some of the sweeps have is given to the others by the
     value in their configuration, so that a curve never mixes its values. Of a trial id that occurs twice the first
-    finished run counts. Raises `ConfigError` where the scales differ, and where two different trials claim the same
+    finished run counts. Raises `ConfigError` where the scales differ, where two sweeps have no model or no task in
+    common or a point would mix several (with `accept` a warning), and where two different trials claim the same
     variant, seed, base and values of the axes: their configurations differ somewhere, so no mean over them has a sense.
     """
     if not sources:
@@ -45,6 +50,8 @@ def pool(sources: Sequence[Runs]) -> Runs:
     sources = [_on_axes(source, axes, sources) for source in sources]
     kept = _first_of_each_trial(sources)
     tables = [source.runs[chosen] for source, chosen in zip(sources, kept, strict=True)]
+    for what in ("model", "task"):
+        _check_names(what, tables, axes, accept)
     table = _concatenate(tables)
     _check_cells(table, axes)
     order = [axis for axis in axes if pd.api.types.is_numeric_dtype(table[axis])]
@@ -82,6 +89,26 @@ def _check_scales(sources: Sequence[Runs]) -> None:
     if len(set(scale_of.values())) > 1:
         told = ", ".join(f"{sweep} is {scale or 'of no recorded scale'}" for sweep, scale in scale_of.items())
         raise ConfigError(f"sweeps of different scales cannot be pooled ({told}): give sweeps of one scale")
+
+
+def _check_names(what: str, tables: Sequence[pd.DataFrame], axes: tuple[str, ...], accept: bool) -> None:
+    """Sweeps of two models, or tasks, have no mean and no figure in common, unless a sweep varies the model itself."""
+    known = [named for table in tables if what in table and len(named := table.dropna(subset=[what]))]
+    varied = any(axis.startswith(f"{what}.") for axis in axes)
+    for first, second in itertools.combinations(known, 2):
+        mixed = [
+            point
+            for point in set(first["point"]) & set(second["point"])
+            if set(first.loc[first["point"] == point, what]) != set(second.loc[second["point"] == point, what])
+        ]
+        apart = not set(first[what]) & set(second[what])
+        if not mixed and (varied or not apart):
+            continue
+        told = [f"{each['sweep'].iloc[0]} is of {' and '.join(sorted(set(each[what])))}" for each in (first, second)]
+        text = f"sweeps of different {what}s are not pooled ({'; '.join(told)}): give sweeps of one {what}"
+        if not accept:
+            raise ConfigError(f"{text}, or accept the difference with --accept-differences")
+        log.warning(text.replace("are not pooled", "are pooled").partition("): ")[0] + ")")
 
 
 def _with_keys_of_all(sources: Sequence[Runs]) -> list[Runs]:

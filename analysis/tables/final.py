@@ -13,6 +13,7 @@ from analysis.figures.style import looks
 from analysis.measures.outcomes import base_values, final_by_run, held_out_keys
 from analysis.paper import ARXIV, TABLE_1_SETS, table_1
 from analysis.runs import Runs
+from analysis.runs.names import described
 from analysis.runs.replicates import bases
 from analysis.statistics.intervals import t_interval
 
@@ -57,7 +58,7 @@ def final_markdown(runs: Runs, paper: bool = True) -> str:
     if table.empty:
         return f"# {runs.sweep}: no run was evaluated on held-out problems\n"
     sets = {name: f"{name.replace('_', ' ')}, average@{k}" for name, k in table[["set", "k"]].itertuples(index=False)}
-    lines = [f"# {runs.sweep}: held-out accuracy at the end", "", _row(["method", *sets.values(), "runs"])]
+    lines = [f"# {runs.sweep}: held-out accuracy at the end", "", *_of(runs), _row(["method", *sets.values(), "runs"])]
     lines.append("|---" * (len(sets) + 2) + "|")
     for method, part in table.groupby("method", sort=False):
         cells = part.set_index("set").to_dict("index")
@@ -66,6 +67,11 @@ def final_markdown(runs: Runs, paper: bool = True) -> str:
     if len(bases(runs)) > 1:
         lines.append("Runs of several base models are pooled, so the intervals hold the spread between bases as well.")
     return "\n".join(lines) + "\n" + (f"\n{paper_markdown()}" if paper else "")
+
+
+def _of(runs: Runs) -> list[str]:
+    of = described(runs.runs)
+    return [f"Runs of {of}.", ""] if of else []
 
 
 def paper_markdown() -> str:

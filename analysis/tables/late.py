@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.measures.outcomes import late_by_run
 from analysis.runs import Runs
+from analysis.runs.names import described
 from analysis.runs.replicates import BASE_SEED, bases
 from analysis.statistics.estimators import interquartile_mean
 from trainer import keys
@@ -57,7 +58,8 @@ def headline_metrics(runs: Runs) -> dict[str, str]:
 def late_report(runs: Runs) -> tuple[str, pd.DataFrame]:
     """The late means of the headline metrics, as Markdown and as a frame: metric, point, the seeds, mean, IQM."""
     tables = {key: late_means(runs, key) for key in headline_metrics(runs)}
-    text = [f"# {runs.sweep}: means over the last quarter of the steps"]
+    of = described(runs.runs)
+    text = [f"# {runs.sweep}: means over the last quarter of the steps", *([f"Runs of {of}."] if of else [])]
     text += [f"## {heading}\n\n{to_markdown(tables[key])}" for key, heading in headline_metrics(runs).items()]
     frames = [table.rename_axis("point").reset_index().assign(metric=key) for key, table in tables.items()]
     long = pd.concat(frames, ignore_index=True)

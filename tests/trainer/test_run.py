@@ -128,6 +128,7 @@ def test_a_finished_trial_leaves_its_record_and_no_checkpoint(undisturbed: Trial
     rows = read_samples(undisturbed.path / "samples" / "step_5.parquet")
     assert [row.sample_index for row in rows] == [0, 1, 2, 3] * 2
     assert not (undisturbed.path / "checkpoints").exists()
+    assert undisturbed.names().heldout == undisturbed.environment()["heldout_problems"] == 6
 
 
 def test_a_policy_says_of_itself_what_its_base_says(

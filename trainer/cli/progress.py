@@ -21,7 +21,10 @@ SHOWN = (  # heading, metric, format
     ("tokens/s", keys.PERF_TOKENS_PER_S, ",.0f"),
 )
 
-
+EVALUATED = (  # of a step 0
+    ("entropy", keys.val(keys.VAL_ALL, "entropy"), ".3f"),
+    ("KL", keys.val(keys.VAL_ALL, "kl_k3"), ".4f"),
+)
 BASE_LINE_EVERY = 100  # steps of a base model's training, in a log
 
 
@@ -73,11 +76,33 @@ def shown_base_training(console: Console) -> Iterator[Callable[[int, int, float]
 def step_line(status: Status, seconds_left: float | None) -> str:
     """``step 12/80  reward +0.016  accuracy 0.508  entropy 0.412  KL 0.0031  tokens/s 9,100  1:10 left``.
 
-    A metric that the step does not have is shown as a dash.
+    A metric that the step does not have is shown as a dash. Once there is an evaluation, its newest accuracy stands
+    there as well, ``held-out 0.398``; step 0, which is nothing but an evaluation, shows what that has. A step that
+    trained on nothing says so.
     """
-    values = "  ".join(f"{heading} {_value(status.metrics, key, form)}" for heading, key, form in SHOWN)
-    left = "" if seconds_left is None else f"  {duration(seconds_left)} left"
-    return f"step {status.step}/{status.steps}  {values}{left}"
+    accuracy = held_out_accuracy(status.metrics)
+    shown = SHOWN if status.step or accuracy is None else EVALUATED
+    heading = "held-out" if shown is SHOWN else "held-out accuracy"
+    held_out = [] if accuracy is None else [f"{heading} {accuracy:.3f}"]
+    values = [f"{heading} {_value(status.metrics, key, form)}" for heading, key, form in shown]
+    place = 2 if shown is SHOWN else 0
+    left = [] if seconds_left is None else [f"{duration(seconds_left)} left"]
+    parts = [*values[:place], *held_out, *values[place:], *_not_trained(status.metrics), *left]
+    return "  ".join([f"step {status.step}/{status.steps}", *parts])
+
+
+def held_out_accuracy(metrics: Mapping[str, float]) -> float | None:
+    """The newest average@k over all held-out problems, whatever k is."""
+    prefix = keys.val(keys.VAL_ALL, "average_at_")
+    return next((value for key, value in metrics.items() if key.startswith(prefix)), None)
+
+
+def _not_trained(metrics: Mapping[str, float]) -> list[str]:
+    """A mini-batch of which nothing is kept leaves the policy as it was, which no other number shows."""
+    if metrics.get(keys.BATCH_KEPT) == 0:
+        return ["no update: nothing was kept"]
+    empty = round(metrics.get(keys.BATCH_EMPTY_UPDATES, 0))
+    return [f"{empty} update{'s' if empty > 1 else ''} left out: nothing was kept"] if empty else []
 
 
 def duration(seconds: float) -> str:

@@ -79,9 +79,10 @@ def _train(
     from trainer.bases.ensure import ensure_base
     from trainer.canary import SyncError
     from trainer.cli.progress import shown_base_training, shown_progress
+    from trainer.preflight import names_before
     from trainer.run import run_trial
 
-    print(f"{identity.run_name}: {record.path}", flush=True)
+    print(f"{identity.run_name}: {record.path}\n{names_before(config)}", flush=True)
     with shown_base_training(Console()) as on_step:
         ensure_base(config, runs_dir / ".bases", on_step)
     run = run_trial(config, identity, record.path, runs_dir / ".bases", tracking)

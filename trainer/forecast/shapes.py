@@ -14,9 +14,8 @@ from typing import Any
 
 from trainer.config import ModelConfig
 from trainer.config.choices import Architecture
+from trainer.config.names import TOY_VOCABULARY
 from trainer.errors import ConfigError
-
-TOY_VOCABULARY = 98  # printable ASCII characters, padding, end of sequence
 
 
 @dataclass(frozen=True, slots=True)

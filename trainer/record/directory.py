@@ -2,7 +2,7 @@
 
     config.yaml        the whole configuration
     trial.json         who this is: sweep, variant, seed, axes, trial id
-    environment.json   versions, hardware, git commit, hash of the trainer's sources
+    environment.json   versions, hardware, git commit, hash of the trainer's sources, number of held-out problems
     status.json        state, step, steps, times, reason; written whole, atomically, by the process that owns the trial
     metrics.jsonl      one line a step: step, timestamp_ms, metrics, checksum
     samples/step_<k>.parquet   eval/step_<k>.json   checkpoints/step_<k>/   policy/
@@ -26,8 +26,11 @@ from typing import Any
 import yaml
 
 from trainer.config import TrialConfig
-from trainer.config.compose import from_dict, to_dict
+from trainer.config.compose import flatten, from_dict, to_dict
+from trainer.config.names import Names, names_of
 from trainer.files import read_json, write_atomically, write_json
+
+HELDOUT = "heldout_problems"  # in environment.json, from a trial's first evaluation on
 
 
 class State(StrEnum):
@@ -121,6 +124,14 @@ class TrialRecord:
     def write_environment(self, environment: Mapping[str, Any]) -> None:
         if environment != self.environment():
             write_json(self.path / "environment.json", environment)
+
+    def note_heldout(self, problems: int) -> None:
+        """Keeps the number of held-out problems that evaluations use: only a task that has been built knows it."""
+        self.write_environment({**self.environment(), HELDOUT: problems})
+
+    def names(self) -> Names:
+        """The model, the task and the held-out problems, in words."""
+        return names_of(flatten(self.config()), self.environment().get(HELDOUT))
 
     # --- where it stands --------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,6 +107,10 @@ class Mirror:
         files = list(paths)
         self._attempt(lambda: self._send_files(files))
 
+    def log_names(self) -> None:
+        """Sends what the record says of the model, the task and the held-out problems."""
+        self._attempt(self._send_names)
+
     def finish(self, state: State, reason: str | None = None) -> None:
         """Sends what is left, the configuration and the environment, and ends the run in MLflow's terms."""
         self._retry_at = -math.inf  # the last chance: no back-off
@@ -153,6 +158,7 @@ class Mirror:
         self._open.update_run(self._run_id, status="RUNNING")
         self._open.set_tag(self._run_id, keys.TAG_STATE, State.running)
         self._send_params()
+        self._send_names()
         self.replay(self._record.metric_lines())
         self._send_files(self._record.artifacts())
         if self._warned:
@@ -219,6 +225,21 @@ class Mirror:
         ]
         for start in range(0, len(missing), PARAMS_A_BATCH):
             self._open.log_batch(self._run_id, params=missing[start : start + PARAMS_A_BATCH])
+
+    def _send_names(self) -> None:
+        """As tags, and as the run's description until somebody has written one."""
+        from mlflow.entities import RunTag
+
+        names = self._record.names()
+        note = self._open.get_run(self._run_id).data.tags.get(keys.TAG_NOTE)
+        own = note in (None, "", str(names), str(replace(names, heldout=None)))
+        tags = {
+            keys.TAG_MODEL: names.model,
+            keys.TAG_TASK: names.task,
+            keys.TAG_HELDOUT: names.heldout,
+            keys.TAG_NOTE: str(names) if own else None,
+        }
+        self._open.log_batch(self._run_id, tags=[RunTag(key, str(tag)) for key, tag in tags.items() if tag is not None])
 
     def _send_files(self, paths: Iterable[Path]) -> None:
         for path in paths:

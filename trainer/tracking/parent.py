@@ -28,6 +28,7 @@ from trainer.tracking.store import (
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 __all__ = [
     "Mirror",
@@ -57,11 +58,20 @@ def ensure_parent(uri: str, sweep: str, plan: Mapping[str, Any]) -> str:
         run = found[0] if found else client.create_run(experiment, tags=tags, run_name=sweep)
         run_id = str(run.info.run_id)
         client.update_run(run_id, status="RUNNING")
+        _describe(client, run, str(plan.get("of", "")))
         client.log_dict(run_id, dict(plan), "plan.json")
         _mark_planned(client, experiment, sweep, {str(trial["trial_id"]) for trial in plan.get("trials", ())})
     except store_errors() as error:
         raise ConfigError(f"the MLflow store refuses the run of sweep {sweep!r} ({one_line(error)})") from None
     return run_id
+
+
+def _describe(client: MlflowClient, run: Run, of: str) -> None:
+    """What the trials are of becomes the sweep's description, until somebody has written one."""
+    own = run.data.tags.get(keys.TAG_NOTE, "") in ("", run.data.tags.get(keys.TAG_OF))
+    for tag in (keys.TAG_OF, *([keys.TAG_NOTE] if own else [])):
+        if of and run.data.tags.get(tag) != of:
+            client.set_tag(run.info.run_id, tag, of)
 
 
 def _mark_planned(client: MlflowClient, experiment: str, sweep: str, trial_ids: Set[str]) -> None:

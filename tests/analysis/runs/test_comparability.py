@@ -61,6 +61,26 @@ def test_a_difference_may_be_accepted_and_is_still_told(pair: Runs, caplog: pyte
     assert "model.path: qwen | llama" in caplog.text
 
 
+def test_a_refusal_names_two_models_and_tasks_in_words(pair: Runs) -> None:
+    runs = changed(pair, "model.path", ["Qwen/Qwen2.5-0.5B", None, "Qwen/Qwen2.5-0.5B", None])
+    runs = changed(runs, "model", ["Qwen2.5-0.5B", "toy Qwen2, 0.2 M parameters"] * 2)
+    runs = changed(runs, "task", ["math (math500)", "arithmetic"] * 2)
+    with pytest.raises(ConfigError) as caught:
+        check_comparable(runs, ["algorithm.*"])
+    assert str(caught.value).startswith(
+        "grpo seed 0 of pair (Qwen2.5-0.5B; math (math500)) and grpo seed 1 of pair (toy Qwen2, 0.2 M parameters; "
+        "arithmetic) differ in more than algorithm.*: "
+    )
+
+
+def test_equal_settings_with_other_data_are_told_by_the_number_of_their_problems(pair: Runs) -> None:
+    runs = changed(pair, "heldout", [500.0, 500.0, 498.0, 500.0])
+    with pytest.raises(ConfigError, match=r"\n  heldout: 500 \| 498"):
+        check_comparable(runs, ["algorithm.*"])
+    assert check_comparable(runs, ["evaluation.problems"]) == []
+    assert check_comparable(changed(pair, "heldout", [500.0, None, 498.0, 500.0]), []) == []
+
+
 def test_a_number_is_the_same_however_its_column_was_read(pair: Runs) -> None:
     assert check_comparable(changed(pair, "rollout.n", [4, 4.0, "4", 4]), []) == []
     assert check_comparable(changed(pair, "algorithm.keep_all_wrong", [True, "true", True, True]), []) == []

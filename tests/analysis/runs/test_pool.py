@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -153,3 +154,41 @@ def test_runs_made_before_a_key_was_in_the_schema_have_its_default() -> None:
     assert table.loc["grpo", "algorithm.objective"].tolist() == ["surrogate"] * 2
     assert table.loc["ppo", "algorithm.objective"].tolist() == ["dpo"] * 2
     assert table.loc["grpo", "algorithm.unheard_of"].isna().all()
+
+
+QWEN, LLAMA = {"model": "Qwen2.5-0.5B", "task": "math (math500)"}, {"model": "Llama-1B", "task": "math (math500)"}
+
+
+def test_sweeps_of_two_models_are_not_pooled_silently(caplog: pytest.LogCaptureFixture) -> None:
+    first, second = sweep("a", trials("grpo", range(2), **QWEN)), sweep("b", trials("raft", range(2), **LLAMA))
+    with pytest.raises(ConfigError) as caught:
+        pool([first, second])
+    assert str(caught.value) == (
+        "sweeps of different models are not pooled (a is of Qwen2.5-0.5B; b is of Llama-1B): give sweeps of one model, "
+        "or accept the difference with --accept-differences"
+    )
+    with caplog.at_level(logging.WARNING):
+        assert len(pool([first, second], accept=True).runs) == 4
+    assert "sweeps of different models are pooled (a is of Qwen2.5-0.5B; b is of Llama-1B)" in caplog.text
+
+
+def test_sweeps_of_two_tasks_are_not_pooled_either() -> None:
+    other = sweep("b", trials("raft", range(2), **{**QWEN, "task": "parity:Parity"}))
+    with pytest.raises(ConfigError, match=r"different tasks .* \(a is of math \(math500\); b is of parity:Parity\)"):
+        pool([sweep("a", trials("grpo", range(2), **QWEN)), other])
+
+
+def test_a_point_never_mixes_models_and_a_studied_model_may_differ() -> None:
+    both = sweep("a", trials("small", range(2), **QWEN) + trials("large", range(2), **LLAMA))
+    assert len(pool([both, sweep("b", trials("small", range(3), **QWEN))]).runs) == 5
+    with pytest.raises(ConfigError, match="different models"):
+        pool([both, sweep("b", trials("small", range(2, 4), **LLAMA))])
+    axis = "model.architecture"
+    families = sweep("f", trials("grpo", range(2), **LLAMA, **{axis: "llama"}), axes=(axis,))
+    assert (
+        len(pool([families, sweep("b", trials("grpo", range(2), **QWEN, **{axis: "qwen2"}, trial_id=None))]).runs) == 4
+    )
+
+
+def test_runs_of_which_nothing_is_known_are_pooled_as_ever() -> None:
+    assert len(pool([sweep("a", trials("grpo", range(2))), sweep("b", trials("raft", range(2), **QWEN))]).runs) == 4

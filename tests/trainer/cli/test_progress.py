@@ -28,6 +28,26 @@ def test_a_metric_that_is_missing_is_a_dash_not_a_zero() -> None:
     assert step_line(status(0), None) == "step 0/80  reward -  accuracy -  entropy -  KL -  tokens/s -"
 
 
+def test_step_0_shows_what_its_evaluation_found() -> None:
+    found = {
+        keys.val("all", keys.average_at(4)): 0.2539,
+        keys.val("all", "entropy"): 0.5,
+        keys.val("all", "kl_k3"): 0.0,
+    }
+    assert step_line(status(0, **found), None) == "step 0/80  held-out accuracy 0.254  entropy 0.500  KL 0.0000"
+    later = step_line(status(1, **found, **{keys.REWARD_MEAN: -0.1, keys.REWARD_ACCURACY: 0.45}), None)
+    assert later.startswith("step 1/80  reward -0.100  accuracy 0.450  held-out 0.254  entropy -  KL -")
+
+
+def test_a_step_that_trained_on_nothing_says_so() -> None:
+    assert "  no update: nothing was kept" in step_line(
+        status(3, **{keys.BATCH_KEPT: 0.0, keys.BATCH_EMPTY_UPDATES: 4.0}), 5.0
+    )
+    some = step_line(status(3, **{keys.BATCH_KEPT: 0.1, keys.BATCH_EMPTY_UPDATES: 1.0}), None)
+    assert some.endswith("  1 update left out: nothing was kept")
+    assert "kept" not in step_line(status(3, **{keys.BATCH_KEPT: 1.0, keys.BATCH_EMPTY_UPDATES: 0.0}), None)
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(7.4, "0:07"), (750, "12:30"), (11100, "3:05:00")])
 def test_durations_read_like_a_clock(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -95,6 +95,44 @@ def test_a_trial_is_one_run_with_its_tags_and_parameters(store_uri: str, record:
     assert run.data.params["algorithm.normalize"] == "group_std"
 
 
+def test_a_run_says_its_model_its_task_and_its_heldout_problems(store_uri: str, tmp_path: Path) -> None:
+    own = ["model.path=/models/qwen-0.5b", "task=own", "task.name=parity:Parity"]
+    record = TrialRecord(tmp_path / "demo" / "own")
+    record.create(compose(own), IDENTITY, ENVIRONMENT)
+    run = Mirror(Tracking(store_uri), record)
+    (found,) = _runs(store_uri, model="qwen-0.5b", task="parity:Parity")
+    assert keys.TAG_HELDOUT not in found.data.tags
+    assert found.data.tags[keys.TAG_NOTE] == "qwen-0.5b; parity:Parity"
+    record.note_heldout(40)
+    run.log_names()
+    (found,) = _runs(store_uri, heldout="40")
+    assert found.data.tags[keys.TAG_NOTE] == "qwen-0.5b; parity:Parity, 40 held-out problems"
+    MlflowClient(store_uri).set_tag(found.info.run_id, keys.TAG_NOTE, "the good one")
+    Mirror(Tracking(store_uri), record)
+    (found,) = _runs(store_uri, heldout="40")
+    assert found.data.tags[keys.TAG_NOTE] == "the good one", "what somebody has written stays"
+
+
+def test_a_sweeps_run_says_what_its_trials_are_of(store_uri: str) -> None:
+    for of in ("toy; arithmetic", "qwen; math (math500)"):
+        ensure_parent(store_uri, "demo", {"trials": [], "of": of})
+        (run,) = _runs(store_uri, kind="sweep")
+        assert run.data.tags[keys.TAG_OF] == run.data.tags[keys.TAG_NOTE] == of
+    MlflowClient(store_uri).set_tag(run.info.run_id, keys.TAG_NOTE, "for the paper")
+    ensure_parent(store_uri, "demo", {"trials": [], "of": "llama"})
+    (run,) = _runs(store_uri, kind="sweep")
+    assert (run.data.tags[keys.TAG_OF], run.data.tags[keys.TAG_NOTE]) == ("llama", "for the paper")
+
+
+def test_names_reach_a_store_that_was_away_when_they_were_known(store_uri: str, record: TrialRecord) -> None:
+    record.note_heldout(7)
+    _append(record, range(3))
+    record.write_status(Status(State.done, 2, 2, 0.0, 1.0, 1, "here"))
+    assert mirror_finished(Tracking(store_uri), record)
+    (found,) = _runs(store_uri, heldout="7")
+    assert found.data.tags[keys.TAG_MODEL] == "toy Qwen2, 0.2 M parameters"
+
+
 def test_metrics_arrive_with_the_timestamps_of_the_record(store_uri: str, record: TrialRecord) -> None:
     run = Mirror(Tracking(store_uri), record)
     for step in range(30):
