@@ -195,7 +195,8 @@ def _missed(reading: Reading, text: str) -> list[str]:
         case Interval():
             return _other_interval(reading, text)
         case Several() | Point() | Matrix():
-            return [f"{text[:1]}{_more(text[1:])}" if text[:1] in "([" else f"{text}, 1234567"]
+            changed = f"{text[:1]}{_more(text[1:])}" if text[:1] in "([" else f"{text}, 1234567"
+            return [changed] if changed != text else []
         case Named() | Relation():
             left, *_, right = (*_sides(text), "")
             return [f"{left} = ({right}) + 1"] if _sign(text) == "=" and not _several(right) else []

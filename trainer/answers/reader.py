@@ -24,6 +24,10 @@ from trainer.answers.readings import (
 )
 from trainer.answers.words import choice, everything, is_word, words
 
+_BEGUN = re.compile(
+    r"^(?:\\approx|\\therefore|\\Rightarrow|:|=|(?:the )?(?:final )?(?:answer|solution|result)(?: is)?:? (?!set))+\s*",
+    re.I,
+)
 _COMMA = re.compile(
     r"[,;]|\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z])|\\(?:land|lor|vee|wedge)(?![a-z])|\\\\"
 )
@@ -49,7 +53,7 @@ def read(text: str, lenient: bool = False) -> list[Reading]:
     also takes a number before a letter (5 m) for one with a unit, for an answer to a question that wants a number.
     """
     text = clean(text)
-    text = re.sub(r"^(?:\\approx|\\therefore|\\Rightarrow|:|=)\s*", "", text)
+    text = _BEGUN.sub("", text)
     if not text or text in ("?", "-"):
         return []
     return _alternatives(text, lenient)
@@ -219,6 +223,8 @@ def _bracketed(text: str) -> Reading | None:
     if text[:1] not in "([" or text[-1:] not in ")]" or not _closes_last(text):
         return None
     ends = split_top(text[1:-1], re.compile(","))
+    if text[0] == "[" and all("=" in end for end in ends):
+        return _several([_inner(end) for end in ends])  # [x = 1, y = 2], as algebra systems write solutions
     if len(ends) == 1:
         return _inner(ends[0]) if (text[0], text[-1]) == ("(", ")") or (text[0], text[-1]) == ("[", "]") else None
     if len(ends) == 2 and (text[0] == "[" or text[-1] == "]" or r"\infty" in text):

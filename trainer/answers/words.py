@@ -48,7 +48,7 @@ def words(text: str) -> Words | None:
     if (
         re.search(r"[\\=<>^_|+*/]|\d\s*[-]", plain)
         or not re.search(r"[A-Za-z]", plain)
-        or re.match(r"\s*[+-]?\s*[\d(\[]", plain)
+        or re.match(r"\s*[+-]?\s*[\d.(\[]", plain)
     ):
         return None
     words = re.findall(r"[A-Za-z][A-Za-z'.]*", plain)
