@@ -87,6 +87,9 @@ def is_unevaluated(latex: str) -> bool:
 def _equal(left: sympy.Basic, right: sympy.Basic, rounded: bool) -> bool:
     if left == right:
         return True
+    if isinstance(left, sympy.MatrixBase) or isinstance(right, sympy.MatrixBase):
+        shapes = [getattr(side, "shape", None) for side in (left, right)]
+        return shapes[0] == shapes[1] and all(_equal(*pair, rounded) for pair in zip(left, right, strict=True))
     if not rounded and None not in (exact := [_rational_value(formula) for formula in (left, right)]):
         return bool(exact[0] == exact[1])
     relative = _rational(TOLERANCE) if rounded else SAME

@@ -30,7 +30,7 @@ from trainer.answers.readings import (
 )
 from trainer.rollout import Verdict
 
-_WORD = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z]{4,}")  # two in a formula make it a sentence
+_WORD = re.compile(r"(?<![a-zA-Z\\{])[a-zA-Z]{4,}")  # two in a formula make it a sentence
 MOST_WORDS = 6  # of an answer in words; more are a sentence, which nobody repeats as it stands
 
 # A sum, difference, product or quotient of numbers that was left to the reader: 2+3, 4*5, 100 \div 4.

@@ -19,6 +19,7 @@ from trainer.answers.words import is_word
 
 # The parser takes \gamma for a function, so that \gamma + 1 is 1, and E for a number, so that E_1 is nothing.
 _RENAMED = ((re.compile(r"\\gamma(?![a-zA-Z])"), r"\\varpi "), (re.compile(r"(?<![a-zA-Z\\])E(?=_)"), r"\\Xi "))
+_MATRIX = r"\\begin{bmatrix}\1\\end{bmatrix}"
 _FUNCTION = r"(\\(?:sin|cos|tan|cot|sec|csc|ln)(?:\s*\^\s*(?:\d|\{[^{}]*\}))?)"
 _SPELLED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\\(?:text|mathrm)\s*\{\s*([A-Za-z])\s*\}"), r"\1"),
@@ -33,6 +34,7 @@ _SPELLED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"([A-Za-z])('+)"), lambda found: f"{found[1]}_{{{'p' * len(found[2])}}}"),
     (re.compile(r"\^\\circ(?![a-z])"), r" \\cdot \\frac{\\pi}{180}"),
     (re.compile(r"(\d)\s*%"), r"\1 \\cdot \\frac{1}{100}"),
+    (re.compile(r"[\[(]?\s*\\begin\{array\}\s*\{[lcr| ]*\}(.*?)\\end\{array\}\s*[\])]?", re.DOTALL), _MATRIX),
     (re.compile(r"\\div(?![a-z])"), "/"),
     (re.compile(r"\)\s*\("), r")\\cdot ("),
     (re.compile(_FUNCTION + r"\s*(\\[a-z]+|[a-zA-Z](?![a-zA-Z]))\s+\("), r"\1(\2) \\cdot ("),
@@ -65,7 +67,9 @@ def parsed(latex: str) -> Parsed:
         raise
     except Exception as error:  # the parser raises what it likes
         raise UnreadableError(latex) from error
-    if not isinstance(found, sympy.Expr) or found.has(sympy.zoo, sympy.nan, sympy.MatrixBase):
+    if any(isinstance(part, sympy.MatrixBase | sympy.MatrixExpr) for part in sympy.preorder_traversal(found)):
+        found = _worked_out(found)
+    elif not isinstance(found, sympy.Expr) or found.has(sympy.zoo, sympy.nan):
         raise UnreadableError(latex)
     return Parsed(_plain(found), bool(found.atoms(sympy.Float)))
 
@@ -73,6 +77,14 @@ def parsed(latex: str) -> Parsed:
 def _word(letters: str) -> str:
     """A word is one symbol, not the product of its letters."""
     return rf"\text{{{letters}}}" if is_word(letters) else letters
+
+
+def _worked_out(found: sympy.Basic) -> sympy.ImmutableMatrix:
+    """Sums and multiples of matrices as one. Raises `UnreadableError` for what SymPy leaves undone, an inverse."""
+    done = found.doit()
+    if not isinstance(done, sympy.MatrixBase):
+        raise UnreadableError(str(found))
+    return sympy.ImmutableMatrix(done)
 
 
 def _plain(found: sympy.Expr) -> sympy.Expr:
