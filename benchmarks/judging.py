@@ -1,7 +1,7 @@
 """How often the judge errs, and Math-Verify alone, as tables in Markdown.
 
     python benchmarks/judging.py table              the judgements that are written by hand, by kind
-    python benchmarks/judging.py sets DATA/FOLDER ...  prepared sets: each reference in its other forms, and what is near it
+    python benchmarks/judging.py sets FOLDER ...    prepared sets: each reference in its other forms, and near misses
 
 Math-Verify alone is its `parse` of the reference and of the answer in a box, and its `verify`, with its defaults: what
 most recipes call. An error is a right answer that is refused, or a wrong one that is paid.

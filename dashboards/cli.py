@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 
 from trainer.errors import ConfigError
+from trainer.files import runs_directory
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 5000
@@ -36,7 +37,13 @@ ENVIRONMENT = {
 
 def ui_command(
     runs_dir: Annotated[
-        Path, typer.Option(envvar="MINRL_RUNS_DIR", help="The folder of all runs; the default store lies in it.")
+        Path,
+        typer.Option(
+            envvar="MINRL_RUNS_DIR",
+            parser=runs_directory,
+            metavar="PATH",
+            help="The folder of all runs; the default store lies in it.",
+        ),
     ] = Path("runs"),
     tracking_uri: Annotated[
         str | None,

@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trainer.files import runs_directory
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from sweeps.submission import Submission
 
-RunsDir = Annotated[Path, typer.Option(envvar="MINRL_RUNS_DIR", help="Where sweeps and their trials are written.")]
+RunsDir = Annotated[
+    Path,
+    typer.Option(
+        envvar="MINRL_RUNS_DIR",
+        parser=runs_directory,
+        metavar="PATH",
+        help="Where sweeps and their trials are written.",
+    ),
+]
 
 
 def sweep_command(
@@ -57,7 +67,7 @@ def sweep_command(
     from sweeps.submission import Submission, submit
     from trainer.tracking.store import default_uri
 
-    runs_dir = runs_dir.expanduser().resolve()
+    runs_dir = runs_dir.resolve()
     submission = Submission(
         spec=load_spec(find_spec(file)),
         runs_dir=runs_dir,

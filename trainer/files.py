@@ -9,6 +9,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from trainer.errors import ConfigError
+
+
+def local_path(text: str | Path, told: str) -> Path:
+    """The path that a user wrote, with his home for ``~``; whether anything is there is another question.
+
+    Raises `ConfigError`, naming it by `told` ("--out", "model.path"), for what can be none: the home of nobody, a name
+    that is too long, a folder that is closed.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise ConfigError(f"{told}={str(text)[:80]} is no path: {why}") from error
+    return path
+
+
+def runs_directory(text: str | Path) -> Path:
+    """What ``--runs-dir`` and MINRL_RUNS_DIR name, for every command alike."""
+    return local_path(text, "--runs-dir")
+
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

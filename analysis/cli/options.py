@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trainer.files import runs_directory
+
 if TYPE_CHECKING:
     from analysis.runs import Runs
     from analysis.runs.load import Progress
@@ -22,7 +24,10 @@ Sweeps = Annotated[
         show_default=False,
     ),
 ]
-RunsDir = Annotated[Path, typer.Option(envvar="MINRL_RUNS_DIR", help="Where runs are kept.")]
+RunsDir = Annotated[
+    Path,
+    typer.Option(envvar="MINRL_RUNS_DIR", parser=runs_directory, metavar="PATH", help="Where runs are kept."),
+]
 TrackingUri = Annotated[
     str | None,
     typer.Option(

@@ -19,7 +19,7 @@ from trainer.appraisal.measures import LEVEL
 from trainer.appraisal.subject import Subject
 from trainer.config.compose import to_dict
 from trainer.errors import ConfigError
-from trainer.files import write_json
+from trainer.files import local_path, write_json
 from trainer.record.environment import environment
 from trainer.tasks.prepared import read_manifest
 
@@ -133,7 +133,7 @@ def _prepared(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if isinstance(heldout, str):
         return
     for place in heldout.values() if isinstance(heldout, Mapping) else heldout:
-        manifest = read_manifest(Path(str(place)).expanduser())
+        manifest = read_manifest(local_path(str(place), "data"))
         if manifest is not None and "sha256" in manifest:
             yield str(place), str(manifest["sha256"])
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from trainer.config import TaskConfig, TrialConfig
 from trainer.config.compose import GROUPS, compose, from_dict, to_dict
 from trainer.config.validate import validate
 from trainer.errors import ConfigError
+from trainer.files import local_path
 from trainer.record.directory import TrialRecord
 from trainer.tasks import module_of
 
@@ -58,7 +58,7 @@ def check_length(limit: int, ids: Sequence[str], prompts: Sequence[int], positio
 
 def _heldout_only(task: TaskConfig, data: Sequence[str]) -> TaskConfig:
     """The task asks for a training set, which an evaluation does not read, and which may be elsewhere by now."""
-    sets = {Path(path).expanduser().resolve().name: path for path in data}
+    sets = {local_path(path, "--data").resolve().name: path for path in data}
     if len(sets) < len(data):
         raise ConfigError("--data: two folders have the same name, under which results would be told: rename one")
     heldout: Any = sets or task.params.get("eval") or {}

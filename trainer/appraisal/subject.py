@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from trainer.config import ModelConfig, TrialConfig
 from trainer.config.machine import check_model
 from trainer.errors import ConfigError
+from trainer.files import local_path
 from trainer.policy.model import load_tokenizer
 from trainer.record.directory import TrialRecord
 from trainer.record.identity import base_hash
@@ -46,7 +46,7 @@ class Subject:
 
 def find_subject(model: str) -> Subject:
     """Raises `ConfigError` where there is no such model, and for a trial that has not left one."""
-    folder = Path(model).expanduser()
+    folder = local_path(model, "MODEL")
     trial = TrialRecord(folder)
     if trial.exists:
         policy = folder / "policy"

@@ -18,7 +18,7 @@ from trainer.bases.report import base_report
 from trainer.bases.supervise import OnStep, train_toy_base
 from trainer.config import TrialConfig
 from trainer.errors import ConfigError
-from trainer.files import write_json
+from trainer.files import local_path, write_json
 from trainer.generators.transformers_generator import sampling_settings
 from trainer.record.identity import base_hash
 from trainer.tasks import DemonstratedTask, load_task
@@ -31,7 +31,7 @@ def ensure_base(config: TrialConfig, bases_dir: Path, on_step: OnStep = lambda s
     report.json: accuracy by difficulty and the share of groups all wrong, mixed and all correct.
     """
     if config.model.path is not None:
-        local = Path(config.model.path).expanduser()
+        local = local_path(config.model.path, "model.path")
         return local.resolve() if local.is_dir() else Path(config.model.path)
     folder = bases_dir / base_hash(config)
     with _locked(bases_dir / f"{folder.name}.lock"):

@@ -107,12 +107,15 @@ def prepare_command(
     """
     from rich.console import Console
 
+    from trainer.files import local_path
     from trainer.prepare.prepare import Request, prepare
     from trainer.prepare.sets import OwnColumns
 
     console = Console()
     own = OwnColumns(tuple(question_column or ()), answer_column, answer_pattern, expects)
-    request = Request(name, source, out, split, exclude or [], tokenizer, max_prompt_tokens, processes, allow_loss, own)
+    out = local_path(out, "--out")
+    held_out = [local_path(folder, "--exclude") for folder in exclude or []]
+    request = Request(name, source, out, split, held_out, tokenizer, max_prompt_tokens, processes, allow_loss, own)
     with _shown_reading(console) as on_row:
         manifest = prepare(request, on_row)
     _show(console, manifest, out)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from trainer.cli.options import Overrides
+from trainer.files import local_path
 
 
 def evaluate_command(
@@ -83,7 +84,7 @@ def _evaluate(
     from trainer.cli.evaluation import comparison_table, describe, measure_tables, shown_standing, warnings
     from trainer.cli.responses import show_responses
 
-    out = None if out is None else out.expanduser()
+    out = None if out is None else local_path(out, "--out")
     if out is not None:
         check_out(out)
     asked = Asked(model, overrides, data, against, k, problems, seed, max_response_length)

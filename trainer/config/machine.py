@@ -15,6 +15,7 @@ from trainer.config.choices import EngineBackend, GeneratorBackend
 from trainer.config.hub import is_cached, is_hub_name, why_not_on_hub
 from trainer.config.schema import TrialConfig
 from trainer.errors import ConfigError, MissingError
+from trainer.files import local_path
 
 
 def available_cores() -> int:
@@ -66,13 +67,8 @@ def model_folder(path: str | None) -> Path | None:
     """
     if path is None:
         return None
-    try:
-        folder = Path(path).expanduser()
-        there = folder.is_dir()
-    except (OSError, RuntimeError) as error:  # a name that is too long, a folder that is closed, the home of nobody
-        why = getattr(error, "strerror", None) or error
-        raise ConfigError(f"model.path={path[:80]} is no path: {why}: give an existing folder or a hub name") from error
-    if there:
+    folder = local_path(path, "model.path")
+    if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ConfigError(f"model.path={folder} holds no config.json: give a folder in Hugging Face format")
         return folder.resolve()

@@ -16,6 +16,7 @@ from trainer.config import ModelConfig
 from trainer.config.choices import Architecture
 from trainer.config.names import TOY_VOCABULARY
 from trainer.errors import ConfigError
+from trainer.files import local_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def config_file(path: str | None) -> Path | None:
     """The config.json of a local model or of one in the hub's cache; None where there is none to read."""
     if path is None:
         return None
-    local = Path(path).expanduser() / "config.json"
+    local = local_path(path, "model.path") / "config.json"
     if local.is_file():
         return local
     from huggingface_hub import try_to_load_from_cache

@@ -12,6 +12,7 @@ from typing import Any
 from trainer.answers.pool import CheckerPool, require_math_verify
 from trainer.config.hub import is_cached, is_hub_name, why_not_on_hub
 from trainer.errors import ConfigError
+from trainer.files import local_path
 from trainer.policy.prompts import encode_prompt
 from trainer.prepare.clean import name_doubtful, not_too_long, with_readable_answer, without_overlap, without_repeats
 from trainer.prepare.counts import Counts, Ledger
@@ -102,7 +103,7 @@ def _problems(
 
 def _token_counter(name: str) -> Callable[[PreparedProblem], int]:
     """Tokens of a question as the task `math` frames it by default: with its instruction, in the chat template."""
-    if not Path(name).expanduser().is_dir() and not is_cached(name, "tokenizer_config.json"):
+    if not local_path(name, "--tokenizer").is_dir() and not is_cached(name, "tokenizer_config.json"):
         reason = why_not_on_hub("models", name) if is_hub_name(name) else "this cannot be the name of one"
         if reason is not None:
             raise ConfigError(f"--tokenizer {name} is neither a folder nor a model of the hub ({reason})")

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from trainer.config.hub import is_hub_name, why_not_on_hub
 from trainer.errors import ConfigError
+from trainer.files import local_path
 from trainer.prepare.sets import DataSet
 from trainer.tasks.prepared import UNREADABLE, first_line
 
@@ -52,7 +53,7 @@ class Source:
 def open_source(name: str, described: DataSet, split: str | None) -> Source:
     """What `name` names: a path if there is one, else a data set of the hub. Raises `ConfigError` for neither."""
     wanted = split or described.split
-    path = Path(name).expanduser()
+    path = local_path(name, "--source")
     if path.exists():
         files = _of_split(path, _files(path), wanted, asked=split is not None)
         return Source(str(path), split or _split_of(path, files), files, _columns(files[0]))

@@ -13,6 +13,7 @@ from trainer.config import SCHEMA_VERSION, TrialConfig
 from trainer.config.compose import to_dict
 from trainer.config.machine import model_folder
 from trainer.errors import ConfigError
+from trainer.files import local_path
 from trainer.record.contents import file_hash, files_in, hashes
 from trainer.record.sources import toy_base_hash
 from trainer.record.task_sources import task_source_hash
@@ -107,11 +108,8 @@ def _with_contents(value: Any, key: str) -> Any:
 
 def _data_hash(value: str, key: str) -> str:
     """What lies at a path; the path itself where nothing does, for a plan may be made where the data are not."""
-    try:
-        path = Path(value).expanduser()
-        there = value != "" and (path.is_dir() or path.is_file())
-    except (OSError, RuntimeError) as error:
-        raise ConfigError(f"{key}={value[:80]} is no path: {getattr(error, 'strerror', None) or error}") from error
+    path = local_path(value, key)
+    there = value != "" and (path.is_dir() or path.is_file())
     return _path_hash(path.resolve()) if there else value
 
 

@@ -23,6 +23,7 @@ from trainer.answers.canonical import canonical
 from trainer.answers.numerals import last_number
 from trainer.answers.pool import CheckerPool, require_math_verify
 from trainer.errors import ConfigError
+from trainer.files import local_path
 from trainer.rollout import Problem, Verdict
 from trainer.seeds import derive
 from trainer.tasks.prepared import check_prepared, is_tolerance, read_expects, read_prepared
@@ -160,4 +161,4 @@ def _path(what: str, path: object) -> Path:
         raise ConfigError(
             f"{what}={path!r} is no prepared data set: give task.params.{what.replace(' ', '.')}=<folder>"
         )
-    return Path(path).expanduser()
+    return local_path(path, f"task.params.{what.replace(' ', '.')}")
