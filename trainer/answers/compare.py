@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 
 from trainer.answers import formulas
 from trainer.answers.compare_numbers import Slack, same_clock, same_quantity
@@ -30,6 +31,8 @@ from trainer.answers.regions import same_region
 from trainer.answers.spelled import latex_of
 from trainer.answers.words import spoken
 
+ROUNDED = Fraction(1, 100)  # relative: how far a value that was worked out by hand may be from the formula before it
+
 
 def same(reference: Reading, answer: Reading, slack: Slack) -> bool:
     """Raises `UnreadableError` where a formula in either is none."""
@@ -41,12 +44,9 @@ def same(reference: Reading, answer: Reading, slack: Slack) -> bool:
                 return True
             return reference.name != answer.name and _turned(reference, answer)
         case Named(), Relation(sign="="):
-            return formulas.proportional((reference.name, _text(reference.value)), (answer.left, answer.right))
+            return _solves(reference, (answer.left, answer.right))
         case Relation(sign="="), Named():
-            sides = (answer.name, _text(answer.value))
-            return formulas.proportional((reference.left, reference.right), sides) or _is_value(
-                reference, answer, slack
-            )
+            return _solves(answer, (reference.left, reference.right)) or _is_value(reference, answer, slack)
         case Named(), _:
             return same(reference.value, answer, slack)
         case _, Named():
@@ -181,15 +181,15 @@ def _same_formula(reference: Formula | Quantity, answer: Formula | Quantity, sla
 
 def _turned(reference: Named, answer: Named) -> bool:
     """Whether two equations with different names on the left are one: MR = SRMC, SRMC = MR; y = x + 1, x = y - 1."""
-    sides = [(named.spelling, _text(named.value)) for named in (reference, answer)]
-    return _solves(reference, sides[1]) or formulas.proportional(sides[0], sides[1])
+    return _solves(reference, (answer.spelling, _text(answer.value)))
 
 
 def _solves(named: Named, equation: tuple[str, str]) -> bool:
     """Whether y = 2x + 3 is what 2x - y + 3 = 0 says."""
     if not isinstance(named.value, Formula | Quantity):
         return False
-    return formulas.solves(named.spelling, _text(named.value), equation)
+    value = _text(named.value)
+    return formulas.solves(named.spelling, value, equation) or formulas.proportional((named.spelling, value), equation)
 
 
 def _is_decimal(reading: Reading) -> bool:
@@ -219,7 +219,8 @@ def _calculates(relation: Relation) -> bool:
     if relation.sign != "=":
         return False
     try:
-        return not formulas.has_symbols(relation.left) or formulas.same(relation.left, relation.right)
+        sides = (relation.left, relation.right)
+        return formulas.same(*sides) or (not formulas.has_symbols(relation.left) and formulas.near(*sides, ROUNDED))
     except UnreadableError:
         return True
 

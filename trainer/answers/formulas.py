@@ -37,8 +37,8 @@ def same(left: str, right: str, decimals: tuple[bool, bool] = (False, False)) ->
 
 def near(left: str, right: str, relative: Fraction) -> bool:
     """Whether two formulas without symbols have values at most `relative` apart."""
-    values = [_value(parsed(latex).formula, {}) for latex in (left, right)]
-    return None not in values and _near(values[0], values[1], _rational(relative))
+    values = [_value(parsed(latex).formula, {}) for latex in (left, right) if not has_symbols(latex)]
+    return len(values) == 2 and None not in values and _near(values[0], values[1], _rational(relative))
 
 
 def proportional(first: tuple[str, str], second: tuple[str, str], positive: bool = False) -> bool:
