@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from fractions import Fraction
 
 from trainer.answers import formulas
 from trainer.answers.compare_numbers import Slack, same_clock, same_quantity
-from trainer.answers.latex import UnreadableError
-from trainer.answers.notation import clean
+from trainer.answers.equations import (
+    bare,
+    calculates,
+    holds,
+    in_the_others_variable,
+    names,
+    same_name,
+    same_relation,
+    solves,
+    text_of,
+    turned,
+)
 from trainer.answers.reader import read
 from trainer.answers.readings import (
     Both,
@@ -28,56 +37,63 @@ from trainer.answers.readings import (
     Words,
 )
 from trainer.answers.regions import same_region
-from trainer.answers.spelled import latex_of
-from trainer.answers.words import spoken
-
-ROUNDED = Fraction(1, 100)  # relative: how far a value that was worked out by hand may be from the formula before it
+from trainer.answers.words import same_words, spoken
 
 
 def same(reference: Reading, answer: Reading, slack: Slack) -> bool:
     """Raises `UnreadableError` where a formula in either is none."""
+    if isinstance(answer, Named | Relation) and not holds(answer):
+        return False
     if reference == answer:
         return True
     match reference, answer:
         case Named(), Named():
-            if _same_name(reference.name, answer.name) and same(reference.value, answer.value, slack):
+            value = in_the_others_variable(reference, answer)
+            if same_name(reference.name, answer.name) and same(reference.value, value, slack):
                 return True
-            return reference.name != answer.name and _turned(reference, answer)
+            return reference.name != answer.name and turned(reference, answer)
         case Named(), Relation(sign="="):
-            return _solves(reference, (answer.left, answer.right))
+            return solves(reference, (answer.left, answer.right))
         case Relation(sign="="), Named():
-            return _solves(answer, (reference.left, reference.right)) or _is_value(reference, answer, slack)
+            return solves(answer, (reference.left, reference.right)) or _is_value(reference, answer, slack)
         case Named(), _:
-            return same(reference.value, answer, slack)
+            return not _is_symbol(reference) and same(reference.value, answer, slack)
+        case Words() | Choice(), Named():  # west = east is two guesses
+            return len(answer.name) == 1 and same(reference, answer.value, slack)
         case _, Named():
             return same(reference, answer.value, slack)
         case Relation(), Relation():
-            return _same_relation(reference, answer)
+            return same_relation(reference, answer)
         case Relation(sign="="), _:
             return _is_value(reference, answer, slack)
         case _, Relation(sign="="):
-            return _calculates(answer) and same(reference, _value_of(answer), slack)
+            value = _value_of(answer)
+            return (calculates(answer) or names(answer, value)) and same(reference, value, slack)
         case Quantity(), Quantity():
             return same_quantity(reference, answer, slack)
         case Clock() | Quantity(), Clock() | Quantity():
             return same_clock(reference, answer, slack)
         case Words(), Words():
-            return reference.text == answer.text
+            return same_words(reference.text, answer.text)
         case Words(), Formula():  # JIM may be a product of letters, but not where a name is wanted
             return reference.text == spoken(answer.latex)
         case Formula(), Words():
             return spoken(reference.latex) == answer.text
         case Choice(), _:
             return _same_choice(reference, answer)
+        case _, Choice() if answer.rest.strip() and not isinstance(reference, Words):
+            return any(same(reference, reading, slack) for reading in read(answer.rest))
         case _, Choice():
             return isinstance(reference, Formula) and reference.latex == answer.letter and not answer.marked
         case Matrix(), Matrix():
             vectors = (_vector(reference), _vector(answer))
             return _same_matrix(reference, answer, slack) or _all_same(*vectors, slack)
+        case (Matrix(), Formula()) | (Formula(), Matrix()):
+            return formulas.same(text_of(reference), text_of(answer))
         case Point(), Several() if all(isinstance(item, Named) for item in answer.items):
-            return _all_same(reference.items, answer.items, slack)  # x = 1, y = 2
+            return _all_same(reference.items, _by_name(answer.items), slack)  # y = 2, x = 1
         case Several(), Point() if all(isinstance(item, Named) for item in reference.items):
-            return _all_same(reference.items, answer.items, slack)
+            return _all_same(_by_name(reference.items), answer.items, slack)
         case Matrix(), Point():
             return _all_same(_vector(reference), answer.items, slack)
         case Point(), Matrix():
@@ -86,6 +102,8 @@ def same(reference: Reading, answer: Reading, slack: Slack) -> bool:
             return _all_same(reference.items, answer.items, slack)
         case Interval(), Point() | Interval() if _same_interval(reference, answer, slack):
             return True
+        case Point((low, high)), Both() | Union():
+            return same_region(Interval(low, high, (False, False)), answer)
         case Point(), Interval():
             return not answer.closed[0] and not answer.closed[1] and _all_same(reference.items, _ends(answer), slack)
         case (Several(), Several()) | (Union(), Union()) if _same_set(_members(reference), _members(answer), slack):
@@ -108,6 +126,11 @@ def _same_choice(reference: Choice, answer: Reading) -> bool:
             and re.fullmatch(rf"(?:option|choice|answer) {reference.letter.lower()}", answer.text) is not None
         )
     return isinstance(answer, Formula) and reference.letter == answer.latex
+
+
+def _by_name(items: Sequence[Reading]) -> list[Reading]:
+    """Coordinates in the order of their names."""
+    return sorted(items, key=lambda item: item.name if isinstance(item, Named) else "")
 
 
 def _same_matrix(reference: Matrix, answer: Matrix, slack: Slack) -> bool:
@@ -167,10 +190,13 @@ def _same_set(one: Sequence[Reading], other: Sequence[Reading], slack: Slack) ->
 
 
 def _same_formula(reference: Formula | Quantity, answer: Formula | Quantity, slack: Slack) -> bool:
-    first, second = _text(reference), _text(answer)
-    if _bare(first) == _bare(second):
+    if reference.unit is not None and answer.unit is not None and reference.unit != answer.unit:
+        return False
+    first, second = text_of(reference), text_of(answer)
+    if bare(first) == bare(second):
         return True
-    if formulas.same(first, second, (_is_decimal(reference), _is_decimal(answer))):
+    decimals = (_is_decimal(reference), _is_decimal(answer))
+    if formulas.same(first, second, decimals) or formulas.same(first, _with_constants_of(first, second), decimals):
         return True
     if isinstance(reference, Quantity) and reference.unit is None and slack.absolute:
         # A value of a formula: how far it is from the reference, as a share of the reference.
@@ -179,67 +205,28 @@ def _same_formula(reference: Formula | Quantity, answer: Formula | Quantity, sla
     return slack.relative > 0 and formulas.near(first, second, slack.relative)
 
 
-def _turned(reference: Named, answer: Named) -> bool:
-    """Whether two equations with different names on the left are one: MR = SRMC, SRMC = MR; y = x + 1, x = y - 1."""
-    return _solves(reference, (answer.spelling, _text(answer.value)))
-
-
-def _solves(named: Named, equation: tuple[str, str]) -> bool:
-    """Whether y = 2x + 3 is what 2x - y + 3 = 0 says."""
-    if not isinstance(named.value, Formula | Quantity):
-        return False
-    value = _text(named.value)
-    return formulas.solves(named.spelling, value, equation) or formulas.proportional((named.spelling, value), equation)
+def _with_constants_of(reference: str, answer: str) -> str:
+    """c for C where the reference has the one and the answer the other: they are both any number."""
+    for given, wanted in (("c", "C"), ("C", "c")):
+        symbol = r"(?<![a-zA-Z\\]){}(?![a-zA-Z])"
+        if re.search(symbol.format(wanted), reference) and not re.search(symbol.format(given), reference):
+            return re.sub(symbol.format(given), wanted, answer)
+    return answer
 
 
 def _is_decimal(reading: Reading) -> bool:
     return isinstance(reading, Quantity) and reading.numeral.decimal
 
 
-def _same_relation(reference: Relation, answer: Relation) -> bool:
-    if reference.sign != answer.sign:
-        return False
-    if reference.sign == "=" and (_bare(reference.left), _bare(reference.right)) == (
-        _bare(answer.right),
-        _bare(answer.left),
-    ):
-        return True
-    return formulas.proportional(
-        (reference.left, reference.right), (answer.left, answer.right), positive=reference.sign in ("<", r"\le")
-    )
-
-
 def _is_value(reference: Relation, answer: Reading, slack: Slack) -> bool:
     """Of an equation that calculates something, as in log 8 = 3, the value is the answer."""
-    return _calculates(reference) and same(_value_of(reference), answer, slack)
+    return calculates(reference) and same(_value_of(reference), answer, slack)
 
 
-def _calculates(relation: Relation) -> bool:
-    """Whether an equation holds as it stands, or says on its left what cannot be a formula: min at x = 3."""
-    if relation.sign != "=":
-        return False
-    try:
-        sides = (relation.left, relation.right)
-        return formulas.same(*sides) or (not formulas.has_symbols(relation.left) and formulas.near(*sides, ROUNDED))
-    except UnreadableError:
-        return True
+def _is_symbol(named: Named) -> bool:
+    """MR = SRMC says that two quantities are equal; one of them alone says nothing."""
+    return isinstance(named.value, Formula) and "(" not in named.name and named.value.latex.isalpha()
 
 
 def _value_of(relation: Relation) -> Reading:
     return read(relation.right)[0]
-
-
-def _same_name(one: str, other: str) -> bool:
-    r"""Names that are words say the same of different things (Area, A); of symbols they must be the same."""
-    spoken = [name for name in (one, other) if len(name) > 1 and name.isalpha()]
-    return one.replace("\\", "") == other.replace("\\", "") or bool(spoken)
-
-
-def _text(reading: Reading) -> str:
-    if not isinstance(reading, Formula | Quantity):
-        raise UnreadableError(str(reading))
-    return latex_of(reading)
-
-
-def _bare(latex: str) -> str:
-    return re.sub(r"\s|\\cdot(?![a-z])", "", re.sub(r"\{(\w)\}", r"\1", clean(latex)))

@@ -38,7 +38,7 @@ class Slack:
 def same_quantity(reference: Quantity, answer: Quantity, slack: Slack) -> bool:
     first, second = reference.numeral, answer.numeral
     if first.base is not None and (second.base is None or second.base == first.base):
-        return first.digits == (second.digits or str(second.value))
+        return first.digits == (second.digits or str(second.value)) and not second.decimal
     if first.base is not None:
         return False
     one, other = reference.unit, answer.unit
@@ -78,10 +78,17 @@ def same_clock(reference: Clock | Quantity, answer: Clock | Quantity, slack: Sla
             return _times(reference) & _times(answer) != set()
         if len(reference.parts) == len(answer.parts) == 3:
             return reference.parts == answer.parts or _cross(reference.parts, answer.parts)
-        if reference.parts == answer.parts:
-            return True
+        if reference.parts == answer.parts or _may_be_time(reference):
+            return reference.parts == answer.parts
+    elif isinstance(reference, Quantity) and reference.numeral.value.denominator == 1:
+        return False
     first, second = _ratio(reference), _ratio(answer)
     return first is not None and first == second
+
+
+def _may_be_time(clock: Clock) -> bool:
+    hours, minutes = clock.parts[:2]
+    return hours <= 24 and 10 <= minutes < 60 and len(clock.parts) == 2
 
 
 def _cross(one: Sequence[Fraction], other: Sequence[Fraction]) -> bool:

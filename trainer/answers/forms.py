@@ -10,8 +10,9 @@ import re
 from fractions import Fraction
 
 from trainer.answers import Expects, Reference
+from trainer.answers.names import name_of
 from trainer.answers.notation import clean, group_end, split_top
-from trainer.answers.reader import name_of, read
+from trainer.answers.reader import read
 from trainer.answers.readings import (
     Both,
     Choice,

@@ -18,9 +18,8 @@ from trainer.answers.compare_numbers import TOLERANCE
 from trainer.answers.latex import UnreadableError, parsed
 
 DIGITS = 40
-SAME = sympy.Float(
-    "1e-25", DIGITS
-)  # relative: far above the rounding of 40 digits, far below any two answers' distance
+SAME = sympy.Float("1e-25", DIGITS)  # relative: far above what 40 digits lose, far below any two answers' distance
+NOTHING = sympy.Float("1e-100")  # what is left of a difference that is none
 POINTS = 8
 ENOUGH = 3  # points at which both formulas have a value
 
@@ -31,8 +30,9 @@ def same(left: str, right: str, decimals: tuple[bool, bool] = (False, False)) ->
     `decimals` says of which it is known that it was one.
     """
     one, other = parsed(left), parsed(right)
-    rounded = (one.decimal or decimals[0]) != (other.decimal or decimals[1])
-    return _equal(one.formula, other.formula, rounded)
+    first, second = one.decimal or decimals[0], other.decimal or decimals[1]
+    exact = other.formula if first else one.formula
+    return _equal(one.formula, other.formula, rounded=first != second and _rational_value(exact) is None)
 
 
 def near(left: str, right: str, relative: Fraction) -> bool:
@@ -75,6 +75,13 @@ def is_readable(latex: str) -> bool:
     return True
 
 
+def denotes(latex: str) -> bool:
+    """Whether a left side names a quantity, as m + n, |z| and sin A do, and is no equation for one unknown."""
+    formula = parsed(latex).formula
+    functions = formula.atoms(sympy.Abs, sympy.Function) - formula.atoms(sympy.exp, sympy.log)
+    return len(formula.free_symbols) > 1 or bool(functions)
+
+
 def has_symbols(latex: str) -> bool:
     return bool(parsed(latex).formula.free_symbols)
 
@@ -90,6 +97,8 @@ def _equal(left: sympy.Basic, right: sympy.Basic, rounded: bool) -> bool:
     if isinstance(left, sympy.MatrixBase) or isinstance(right, sympy.MatrixBase):
         shapes = [getattr(side, "shape", None) for side in (left, right)]
         return shapes[0] == shapes[1] and all(_equal(*pair, rounded) for pair in zip(left, right, strict=True))
+    if left.has(sympy.oo, -sympy.oo) or right.has(sympy.oo, -sympy.oo):
+        return bool(left.doit() == right.doit() and left.doit() in (sympy.oo, -sympy.oo))
     if not rounded and None not in (exact := [_rational_value(formula) for formula in (left, right)]):
         return bool(exact[0] == exact[1])
     relative = _rational(TOLERANCE) if rounded else SAME
@@ -124,11 +133,17 @@ def _rational(value: Fraction) -> sympy.Rational:
 def _values(left: sympy.Basic, right: sympy.Basic) -> Iterator[tuple[sympy.Expr, sympy.Expr]]:
     """Both formulas' values where both have one: at fractions, or at whole numbers where there is none at fractions."""
     symbols = sorted(left.free_symbols | right.free_symbols, key=str)
-    whole = bool(left.atoms(sympy.floor, sympy.ceiling, sympy.Mod) | right.atoms(sympy.floor, sympy.ceiling, sympy.Mod))
+    whole = all(side.atoms(sympy.floor, sympy.ceiling, sympy.Mod) for side in (left, right))
+    root = len(symbols) > 1 and any(
+        each.exp == sympy.S.Half for side in (left, right) for each in side.atoms(sympy.Pow)
+    )
     for kind in (_whole,) if whole else (_fractions, _whole):
         found = 0
         for at in range(POINTS):
-            point = dict(zip(symbols, kind(at, len(symbols)), strict=True))
+            values = kind(at, len(symbols))
+            if root:  # of several quantities, which nobody takes for negative in sqrt(a r^2) = r sqrt(a)
+                values = [abs(value) for value in values]
+            point = dict(zip(symbols, values, strict=True))
             over, under = _value(left, point), _value(right, point)
             if over is not None and under is not None:
                 found += 1
@@ -184,8 +199,8 @@ def _near(one: sympy.Expr, other: sympy.Expr, relative: sympy.Expr = SAME) -> bo
         return bool(one == other)
     largest = max(abs(sympy.N(one, DIGITS)), abs(sympy.N(other, DIGITS)))
     distance = abs(sympy.N(one - other, DIGITS))
-    if largest < sympy.Float("1e-30"):
-        return bool(distance < sympy.Float("1e-30"))
+    if largest < NOTHING:
+        return True
     return bool(distance <= relative * largest)
 
 

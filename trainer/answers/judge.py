@@ -12,7 +12,9 @@ from trainer.answers import Expects, Reference, formulas
 from trainer.answers.compare import same
 from trainer.answers.compare_numbers import Slack
 from trainer.answers.latex import UnreadableError
-from trainer.answers.reader import argument, read
+from trainer.answers.notation import clean
+from trainer.answers.quantities import in_a_sentence
+from trainer.answers.reader import read, read_reference
 from trainer.answers.readings import (
     Both,
     Clock,
@@ -28,6 +30,7 @@ from trainer.answers.readings import (
     Union,
     Words,
 )
+from trainer.answers.statement import argument
 from trainer.rollout import Verdict
 
 _WORD = re.compile(r"(?<![a-zA-Z\\{])[a-zA-Z]{4,}")  # two in a formula make it a sentence
@@ -39,10 +42,10 @@ _ARITHMETIC = re.compile(r"(?:[\d.,+\-/()\[\]{}\s]|\\(?:times|cdot|div|frac)(?![
 
 def judge(reference: Reference, answer: str) -> Verdict:
     """correct, wrong, or unparsable: an answer that says nothing which could be compared."""
-    answers = _read(argument(answer), _wants_number(reference))
+    answers = _answers(reference, argument(answer))
     slack = Slack.of(reference.tolerance)
     verdicts = set[Verdict]()
-    for right in _read(reference.text, reference.expects is Expects.number):
+    for right in _references(reference.text, reference.expects is Expects.number):
         for given in answers:
             verdicts.add(_verdict(reference, right, given, slack))
             if Verdict.correct in verdicts:
@@ -50,10 +53,19 @@ def judge(reference: Reference, answer: str) -> Verdict:
     return Verdict.wrong if Verdict.wrong in verdicts else Verdict.unparsable
 
 
+def _answers(reference: Reference, text: str) -> tuple[Reading, ...]:
+    """Of a word problem's answer, where nothing else is read from it, the one number that it names in a sentence."""
+    readings = _read(text, _wants_number(reference))
+    if reference.expects is not Expects.number or any(isinstance(_bare(each), Quantity | Clock) for each in readings):
+        return readings
+    spoken = in_a_sentence(clean(text))
+    return readings if spoken is None else (spoken,)
+
+
 def can_judge(reference: Reference) -> bool:
     """Whether another text than its own could be found equal to it. Raises ValueError for a tolerance that is none."""
     Slack.of(reference.tolerance)
-    readings = _read(reference.text, reference.expects is Expects.number)
+    readings = _references(reference.text, reference.expects is Expects.number)
     if reference.expects is Expects.number and not any(isinstance(each, Quantity | Clock | Words) for each in readings):
         return False
     return any(_is_readable(each) for each in readings)
@@ -84,6 +96,11 @@ def _is_readable(reading: Reading) -> bool:
 @lru_cache(maxsize=4096)  # the n responses to a problem share their reference
 def _read(text: str, lenient: bool = False) -> tuple[Reading, ...]:
     return tuple(read(text, lenient))
+
+
+@lru_cache(maxsize=4096)
+def _references(text: str, lenient: bool = False) -> tuple[Reading, ...]:
+    return tuple(read_reference(text, lenient))
 
 
 def _wants_number(reference: Reference) -> bool:

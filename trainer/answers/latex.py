@@ -30,7 +30,15 @@ _SPELLED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"(?<![a-zA-Z\\])([a-eijk-tw-zA-EI-OQ-Z])\s+\("), r"\1 \\cdot ("),
     (re.compile(r"\\lg(?![a-z])"), r"\\log_{10} "),
     (re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\s*\{"), lambda found: found[0][:-1] + " {"),
-    (re.compile(r"_\s*([a-zA-Z0-9])"), r"_{\1}"),
+    (re.compile(r"_\s*(\\[a-zA-Z]+|[a-zA-Z0-9])"), r"_{\1}"),
+    (re.compile(r"_\{\s*\\(?:text|mathrm)\s*\{([^{}]*)\}\s*\}"), r"_{\1}"),
+    (re.compile(r"_\{\s*\\([a-z]+)\s*\}"), r"_{\1}"),
+    (re.compile(r"\^\s*(-\s*(?:\d+|[a-zA-Z]))(?![\d.])"), r"^{\1}"),
+    (re.compile(r"\\(ln|log)\s*\|([^|]*)\|"), r"\\\1 (|\2|)"),
+    (re.compile(r"\\d(d?)ot\s*\{?\s*(\\?[A-Za-z]+)\s*\}?\s*_\s*\{?(\w+)\}?"),
+     lambda found: f"{found[2]}_{{{found[3]}{'p' * (1 + len(found[1]))}}}"),
+    (re.compile(r"\\d(d?)ot\s*\{?\s*(\\?[A-Za-z]+)\s*\}?"), lambda found: found[2] + "'" * (1 + len(found[1]))),
+    (re.compile(r"\\frac\{ ?d ?([a-zA-Z]) ?\}\{ ?d ?[a-z] ?\}"), r"\1'"),
     (re.compile(r"([A-Za-z])('+)"), lambda found: f"{found[1]}_{{{'p' * len(found[2])}}}"),
     (re.compile(r"\^\\circ(?![a-z])"), r" \\cdot \\frac{\\pi}{180}"),
     (re.compile(r"(\d)\s*%"), r"\1 \\cdot \\frac{1}{100}"),
@@ -41,6 +49,8 @@ _SPELLED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"\\approx(?![a-z])"), "="),
     (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
 )  # fmt: skip
+# A subscript on a number, which the parser drops, and exponents that nobody asks for.
+_TOO_MUCH = re.compile(r"\d\s*_|\^\s*\{?\s*[+-]?\s*\d{6,}|!\s*!|\d{6,}\s*!")
 _CONFIG = ConversionConfig(lowercase_symbols=False)
 
 
@@ -61,6 +71,8 @@ def parsed(latex: str) -> Parsed:
     """The formula as an expression. Raises `UnreadableError` for what is none."""
     for pattern, replacement in (*_RENAMED, *_SPELLED):
         latex = pattern.sub(replacement, latex)
+    if _TOO_MUCH.search(latex):
+        raise UnreadableError(latex)
     try:
         found = latex2sympy(latex, normalization_config=None, conversion_config=_CONFIG)
     except (MemoryError, RecursionError):

@@ -36,6 +36,16 @@ _ROOT = re.compile(r"([√∛])\s*(\(|\d+(?:\.\d+)?|[A-Za-z])?")
 _REPLACED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r",\\!\s*", ","),
     (r"^\s*\*\*(.*)\*\*\s*$", r"\1"),
+    (r"\\(?:large|Large|LARGE|huge|Huge|small|normalsize|bf|it)(?![a-zA-Z])", " "),
+    (r"\\(?:textcolor|color)\s*\{[a-zA-Z]+\}", " "),
+    (r"\{([^{}]*?)\\over(?![a-z])([^{}]*)\}", r"\\frac{\1}{\2}"),
+    (r"\{?([^{}\s]+)\s*\\choose(?![a-z])\s*([^{}\s]+)\}?", r"\\binom{\1}{\2}"),
+    (r"_\s*\{\s*\(\s*(\d+)\s*\)\s*\}|_\s*\{\s*\\text\s*\{\s*(?:base)?\s*(\d+)\s*\}\s*\}",
+     lambda found: f"_{{{found[1] or found[2]}}}"),
+    (r"\\(text|mathrm)\s*\{((?:[^{}]|\{[^{}]*\})*)\}",
+     lambda found: rf"\{found[1]}{{{re.sub('[{}]', '', found[2])}}}" if "{-" in found[2] else found[0]),
+    (r"\\pounds(?![a-z])", "£"),
+    (r"\\euro(?![a-z])", "€"),
     (r"\\!|\\limits(?![a-zA-Z])|\\nolimits(?![a-zA-Z])|\\displaystyle(?![a-zA-Z])|\\textstyle(?![a-zA-Z])", ""),
     (r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])|\\(?:thin|med|thick)space(?![a-zA-Z])|\\hfill(?![a-zA-Z])", " "),
     (r"\\[hv]space\*?\{[^{}]*\}|\\phantom\{[^{}]*\}|\\label\{[^{}]*\}", " "),
@@ -46,6 +56,7 @@ _REPLACED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"\\l[td]?ots(?![a-z])|\\c?dots[cbmio]?(?![a-z])|\\ldots(?![a-z])|\.\s?\.\s?\.", r"\\dots "),
     (r"\\leqslant(?![a-z])|\\leq{1,2}(?![a-z])", r"\\le "),
     (r"\\geqslant(?![a-z])|\\geq{1,2}(?![a-z])", r"\\ge "),
+    (r"!=", r"\\ne "),
     (r"<=", r"\\le "),
     (r">=", r"\\ge "),
     (r"\\lt(?![a-z])", "<"),
@@ -83,7 +94,7 @@ _REPLACED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
      lambda found: "\\mathrm{" if found[1] in ("mathrm", "mathsf", "rm") else "\\text{"),
     (r"\\text\{\s*([^{}]*\d[^{}]*?)\s*\}\s*$|^\s*\\text\{\s*([^{}]*\d[^{}]*?)\s*\}(?=\s*_)",
      lambda found: found[0] if found.start() else found[1] or found[2]),
-    (r"(?<=[0-9A-F])\s*(?:\\text\{\s*)?\(?\s*(?:in )?base[- ]?(\d+)\s*\)?\s*\}?", r"_{\1}"),
+    (r"(?<=[0-9A-F])\s*(?:\\text\{\s*)?\(?\s*(?:in )?base\s*\}?[- ]?(\d+)\s*\)?\s*\}?", r"_{\1}"),
 )  # fmt: skip
 _PATTERNS = [(re.compile(pattern), replacement) for pattern, replacement in _REPLACED]
 _UNWRAPPED = re.compile(

@@ -17,10 +17,19 @@ _CLOCK = re.compile(
 )
 _SIGN_OF_MONEY = re.compile(r"([+-]? ?)(\\\$|[€£¥₹]|(?:US|A|C)\\\$|Rs\.?)\s*")
 _MAGNITUDES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
-_NOT_OF_A_UNIT = {"and", "or", "not", "no", "than", "least", "most", "more", "less", "times", "plus", "minus", "over",
-                  "half", "if", "for", "out", "to", "by", "where", "when", "squared", "cubed", "is", "with", "pi",
-                  "hundredth", "hundredths", "thousandth", "tenth", "tenths", "quarter", "thirds"}  # fmt: skip
+_SMALL = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+seventeen eighteen nineteen twenty"""
+_TENS = "thirty forty fifty sixty seventy eighty ninety"
+SPELLED = {name: number for number, name in enumerate(_SMALL.split())}
+SPELLED |= {name: 10 * (number + 3) for number, name in enumerate(_TENS.split())}
+_CHANGING = {"and", "or", "not", "no", "never", "nor", "than", "least", "most", "plus", "minus", "over", "if", "is",
+             "pi", "half", "halves", "quarter", "quarters", "thirds", "tenth", "tenths", "hundredth", "hundredths",
+             "thousandth", "thousandths", "less", "tens", "hundreds", "thousands", "score", "squared", "cubed", "out",
+             *SPELLED}  # fmt: skip
 _SPOKEN = re.compile(r"[b-df-hj-np-tv-z][aeiou][b-df-hj-np-tv-z]|egg|toy|ant|tea|pie|boy|eye|ear|inch")
+_SHORT_WORDS = {"a", "an", "is", "of", "in", "to", "at", "on", "he", "it", "we", "my", "by", "as", "so", "i", "s"}
+_SHORT = {"a", "an", "is", "of", "in", "to", "at", "on", "he", "it", "we", "my", "by", "as", "so", "i", "s"}
+_DENYING = {"wrong", "incorrect", "false", "except", "but"}
 _JOINING = {"of", "per", "sq", "cu"}
 _ORDINAL = re.compile(r"^(?:\^ ?\{?)? ?(?:\\(?:text|mathrm)\{ ?)?(?:st|nd|rd|th)(?![a-zA-Z])[ }]*")
 
@@ -37,6 +46,9 @@ def quantity(text: str, lenient: bool = False) -> Quantity | None:
     whole = numeral(text)
     if whole is not None:
         return Quantity(whole)
+    spelled = SPELLED.get(re.sub(r"\\text|[{}\s]", "", text).lower())
+    if spelled is not None:
+        return Quantity(Numeral(Fraction(spelled)))
     found = leading(text)
     if found is None:
         return None
@@ -47,12 +59,12 @@ def quantity(text: str, lenient: bool = False) -> Quantity | None:
 def _with_unit(read: Numeral, rest: str, lenient: bool) -> Quantity | None:
     rest = _ORDINAL.sub("", rest)
     plain = re.sub(r"\\(?:text|mathrm)\s*\{([^{}]*)\}", r" \1 ", rest)
-    magnitude = re.match(r"\s*([a-z]+)\b\s*(.*)", plain, re.DOTALL)
-    if magnitude and magnitude[1].removesuffix("s") in _MAGNITUDES and magnitude[1] != "dozens":
-        scaled = Numeral(read.value * _MAGNITUDES[magnitude[1].removesuffix("s")], read.decimal)
+    magnitude = re.match(r"\s*([a-zA-Z]+)\b\s*(.*)", plain, re.DOTALL)
+    if magnitude and (times := _MAGNITUDES.get(magnitude[1].lower().removesuffix("s"))):
+        scaled = Numeral(read.value * times, read.decimal)
         return Quantity(scaled) if not magnitude[2] else _with_unit(scaled, " " + magnitude[2], lenient)
     words = re.findall(r"[A-Za-z]+", re.sub(r"\\(?:text|mathrm|circ|cdot|times|mu|Omega)(?![a-z])", " ", rest))
-    if (len(words) > 1 and any(word.lower() in _NOT_OF_A_UNIT for word in words)) or re.search(
+    if any(word.lower() in _CHANGING for word in words) or re.search(
         r"[=<>+|!_&@]|\\(?!text|mathrm|circ|cdot|times|mu|Omega|\$)", rest
     ):
         return None
@@ -62,12 +74,28 @@ def _with_unit(read: Numeral, rest: str, lenient: bool) -> Quantity | None:
     return None if found is None else Quantity(read, found if found.dimensions else None)
 
 
+def in_a_sentence(text: str) -> Quantity | None:
+    """The one number that a sentence names: Janet makes 18 dollars a day; None where it names more, or changes it."""
+    plain = re.sub(r"\\(?:text|mathrm)\s*\{([^{}]*)\}|\\\$", r" \1 ", text)
+    numbers = re.findall(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:/\d+)?(?![\w.]*\d)", plain)
+    words = re.findall(r"[a-z]+", plain.lower())
+    if sum(len(word) > 2 for word in words) < 2 or any(len(word) < 3 and word not in _SHORT for word in words):
+        return None
+    changed = (_CHANGING - {"is"} | _DENYING) & set(words) or re.search(r"[=+*^_<>\\|]|\d\s*[-:]", plain)
+    if len(numbers) != 1 or changed:
+        return None
+    found = numeral(numbers[0].rstrip(","))
+    return None if found is None else Quantity(found)
+
+
 def _may_be_symbols(rest: str) -> bool:
     r"""Whether what follows a number may be a product of variables: 5m, 2 n k, 6 ab; not 5 cm, 5 \text{ m}."""
     bare = re.sub(r"\\(?:text|mathrm)\s*\{[^{}]*\}", " ", rest).strip()
     if not bare or re.fullmatch(r"[%]|\^\\circ ?[CFK]?|[\^{}\d\s/]+", bare):
         return False
     words = re.findall(r"[A-Za-z]+", bare)
+    if all(units.known(word) for word in words) and any(len(word) > 2 for word in words):  # miles/s
+        return False
     short = [word for word in words if len(word) < 3 and word not in _JOINING]
     return any(len(word) == 1 or not units.known(word) for word in short) or _is_product(words)
 

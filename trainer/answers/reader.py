@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
-from trainer.answers.notation import clean, group_end, split_top
+from trainer.answers import units
+from trainer.answers.names import is_name, name_of
+from trainer.answers.notation import split_top
 from trainer.answers.quantities import clock, quantity
 from trainer.answers.readings import (
     Both,
@@ -17,17 +20,16 @@ from trainer.answers.readings import (
     Matrix,
     Named,
     Point,
+    Quantity,
     Reading,
     Relation,
     Several,
     Union,
 )
-from trainer.answers.words import choice, everything, is_word, words
+from trainer.answers.statement import statement
+from trainer.answers.words import choice, everything, words
 
-_BEGUN = re.compile(
-    r"^(?:\\approx|\\therefore|\\Rightarrow|:|=|(?:the )?(?:final )?(?:answer|solution|result)(?: is)?:? (?!set))+\s*",
-    re.I,
-)
+_ROUNDED = re.compile(r"\\approx(?![a-z])")
 _COMMA = re.compile(
     r"[,;]|\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z])|\\(?:land|lor|vee|wedge)(?![a-z])|\\\\"
 )
@@ -35,12 +37,9 @@ _AND = re.compile(r"\\text\{\s*,?\s*and\s*\}|(?<![a-zA-Z])and(?![a-zA-Z])|\\(?:l
 _CUP = re.compile(r"\\cup(?![a-z])|(?<= )U(?= )|(?<=[)\]])\s*U\s*(?=[(\[])")
 _COMPARED = re.compile(r"\\(?:le|ge|ne|in|approx)(?![a-z])|[<>=]")
 _COLON = re.compile(r":")
-_NAME = re.compile(
-    r"(?:\\?[a-zA-Z]+|\\(?:text|mathrm)\{[^{}]*\})(?:\s*_\s*(?:\{[^{}]*\}|\w|\\[a-z]+))?'*(?:\s*\^\s*\{?-1\}?)?(?:\s*\([^()+*/^-]*\))?"
-    r"|\([a-zA-Z](?:_\{?\w\}?)?(?:, ?[a-zA-Z](?:_\{?\w\}?)?)+\)"
-)
-_DERIVATIVE = re.compile(
-    r"\\frac\{ ?d(?: ?\^ ?\{?\d\}?)? ?[a-zA-Z](?:_\{?\w+\}?)? ?\}\{ ?d ?[a-zA-Z] ?(?:\^ ?\{?\d\}?)? ?\}"
+_UNIT = r"(?:\s*(?:/|\\cdot)?\s*\\(?:text|mathrm)\s*\{[^{}]*\}(?:\s*\^\s*\{?\s*-?\d\s*\}?)?)"
+_MEASURED = re.compile(
+    rf"(.*?[\w)}}|])({_UNIT}+|(?:\s+(?:[a-zA-Z]{{3,}}|[cmk]m|ft|in|kg))+(?:\^\{{?\d\}}?)?)", re.DOTALL
 )
 _ENVIRONMENT = re.compile(r"\\begin\{([pbvBV]?matrix|smallmatrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end\{\1\}", re.DOTALL)
 _SET_BUILDER = re.compile(r"\\\{\s*\(?[\w, ]+\)?\s*(?:\\in\s*\\mathbb\{R\}\s*)?[|:](.*)\\\}", re.DOTALL)
@@ -49,23 +48,31 @@ _SET_BUILDER = re.compile(r"\\\{\s*\(?[\w, ]+\)?\s*(?:\\in\s*\\mathbb\{R\}\s*)?[
 def read(text: str, lenient: bool = False) -> list[Reading]:
     r"""The ways to read a raw answer, the likeliest first; empty where there is none.
 
-    Several only where a notation means two things: ``1,251`` may be a number and a list, ``2:3`` a ratio. `lenient`
-    also takes a number before a letter (5 m) for one with a unit, for an answer to a question that wants a number.
+    Several only where a notation means two things: ``1,251`` may be a number and a list. `lenient` also takes a number
+    before a letter (5 m) for one with a unit, for an answer to a question that wants a number.
     """
-    text = clean(text)
-    text = _BEGUN.sub("", text)
+    text = statement(text)
     if not text or text in ("?", "-"):
         return []
-    return _alternatives(text, lenient)
-
-
-def _alternatives(text: str, lenient: bool) -> list[Reading]:
     found = [_one(text, lenient)]
     if re.fullmatch(r"[\d,]+", text) and "," in text:
         found += [_several([_one(part, lenient) for part in text.split(",")])]
+    return found
+
+
+def read_reference(text: str, lenient: bool = False) -> list[Reading]:
+    r"""Of a reference, also each of two forms that it gives: ``x<2:(-\infty,2)``, ``12\pi \approx 37.7``.
+
+    Of an answer this would be two guesses.
+    """
+    found = read(text, lenient)
+    text = statement(text)
     halves = split_top(text, _COLON)
     if len(halves) == 2 and halves[0] and halves[1][:1] in "([" and halves[1][-1:] in ")]":
-        found += _alternatives(halves[0], lenient) + _alternatives(halves[1], lenient)
+        found += read(halves[0], lenient) + read(halves[1], lenient)
+    rounded = split_top(text, _ROUNDED)
+    if len(rounded) == 2 and all(rounded):
+        found += read(rounded[1], lenient)
     return found
 
 
@@ -78,7 +85,24 @@ def _one(text: str, lenient: bool) -> Reading:
         found = reader(text)
         if found is not None:
             return found
-    return Formula(text)
+    return _formula(text)
+
+
+def _formula(text: str) -> Formula:
+    r"""With the unit behind it, where there is one: ``12\pi \text{ cm}^2``, ``70\sqrt{2} feet``."""
+    found = _MEASURED.fullmatch(text)
+    unit = units.unit(found[2]) if found else None
+    if found is None or unit is None or not unit.dimensions or not _is_measure(found[2]):
+        return Formula(text)
+    if "\\text" in found[1] or not re.search(r"[\d\\^+]", found[1]):  # words before words
+        return Formula(text)
+    return Formula(found[1].strip(), unit)
+
+
+def _is_measure(text: str) -> bool:
+    """Whether what stands behind a formula are units: an upright i is the imaginary unit."""
+    spelled = re.findall(r"[A-Za-z]+", re.sub(r"\\[a-zA-Z]+", " ", text))
+    return all(len(word) > 2 or units.known(word) for word in spelled)
 
 
 def _inner(text: str) -> Reading:
@@ -87,10 +111,17 @@ def _inner(text: str) -> Reading:
 
 def _union(text: str) -> Reading | None:
     parts = [part for part in split_top(text, _CUP) if part.strip(", ")]
-    named = re.match(r"(\w)\s*\\in\s*(.*)", text, re.DOTALL)
+    named = re.match(r"(\w|\([\w, ]+\))\s*\\in\s*(.*)", text, re.DOTALL)
     if named and not any(mark in named[2] for mark in (r"\mathbb{Z}", "=")):
         return _inner(named[2])
-    return Union(tuple(_inner(part.strip(", ")) for part in parts)) if len(parts) > 1 else None
+    return Union(tuple(_open(_inner(part.strip(", "))) for part in parts)) if len(parts) > 1 else None
+
+
+def _open(reading: Reading) -> Reading:
+    """A pair in a union is an interval."""
+    if isinstance(reading, Point) and len(reading.items) == 2:
+        return Interval(*reading.items, (False, False))
+    return reading
 
 
 def _list(text: str) -> Reading | None:
@@ -105,8 +136,30 @@ def _list(text: str) -> Reading | None:
     parts = [re.sub(r"^\\text\{\s*(?:and|or)\s+", r"\\text{", part) for part in parts]
     items = [_inner(part) for part in parts]
     if any(_is_bound(item) for item in items) and all(_is_bound(item) or isinstance(item, Named) for item in items):
-        return Union(tuple(items))
+        return _together(items, text)
     return _several(items)
+
+
+def _together(items: Sequence[Reading], text: str) -> Reading:
+    """Conditions on one variable: either where they exclude each other or are said to be alternatives, else all."""
+    names = {name for item in items for name in _names(item)}
+    if len(names) > 1:
+        return _several(items)
+    alternatives = re.search(r"(?<![a-zA-Z])or(?![a-zA-Z])|\\(?:lor|vee)(?![a-z])", text)
+    low = [item.low for item in items if isinstance(item, Interval) and item.high is None]
+    high = [item.high for item in items if isinstance(item, Interval) and item.low is None]
+    apart = len(low) == len(high) == 1 and _below(high[0], low[0])
+    joined = bool(alternatives) or apart or any(isinstance(item, Named) for item in items)
+    return Union(tuple(items)) if joined else Both(tuple(items))
+
+
+def _names(reading: Reading) -> list[str]:
+    parts = reading.parts if isinstance(reading, Union) else (reading,)
+    return [part.name for part in parts if isinstance(part, Interval | Named)]
+
+
+def _below(one: Reading | None, other: Reading | None) -> bool:
+    return isinstance(one, Quantity) and isinstance(other, Quantity) and one.numeral.value <= other.numeral.value
 
 
 def _is_bound(reading: Reading) -> bool:
@@ -119,7 +172,10 @@ def _is_bound(reading: Reading) -> bool:
 def _several(items: Sequence[Reading]) -> Several:
     flat: list[Reading] = []
     for item in items:
-        flat += item.items if isinstance(item, Several) else [item]
+        if isinstance(item, Named) and isinstance(item.value, Several):
+            flat += [replace(item, value=value) for value in item.value.items]  # x = \\pm 2
+        else:
+            flat += item.items if isinstance(item, Several) else [item]
     return Several(tuple(flat))
 
 
@@ -141,7 +197,8 @@ def _between(text: str) -> Reading | None:
     if len(parts) != len(signs) + 1 or not all(parts):
         return None
     if set(signs) <= {"=", r"\approx"}:
-        return _equation(parts)
+        exact = len(signs) > 1 or not is_name(parts[0])
+        return _equation(parts[:-1], rounded=parts[-1]) if signs[-1] == r"\approx" and exact else _equation(parts)
     if len(signs) == 1:
         return _inequality(parts[0], signs[0], parts[1])
     if len(signs) == 2 and (set(signs) <= {"<", r"\le"} or set(signs) <= {">", r"\ge"}) and is_name(parts[1]):
@@ -164,13 +221,19 @@ def _top_signs(text: str) -> list[str]:
     return signs
 
 
-def _equation(parts: Sequence[str]) -> Reading:
-    *before, last = parts
-    if is_name(before[0]):
-        return Named(name_of(before[0]), _inner(last), before[0])
-    if len(parts) == 2 and is_name(last):
-        return Named(name_of(last), _inner(before[0]), last)
-    return Relation("=", before[0], last)
+def _equation(parts: Sequence[str], rounded: str | None = None) -> Reading:
+    """`rounded` is a decimal that the last part was rounded to, and a step like those between."""
+    first, *between = parts
+    known = () if rounded is None else (rounded,)
+    if not between:
+        return Relation("=", first, first, known)
+    *between, last = between
+    steps = (*between, *known)
+    if is_name(first) and not re.search(rf"(?<![a-zA-Z\\]){re.escape(first)}(?![a-zA-Z])", last):
+        return Named(name_of(first), _inner(last), first, steps)
+    if not between and is_name(last):
+        return Named(name_of(last), _inner(first), last, steps)
+    return Relation("=", first, last, steps)
 
 
 def _inequality(left: str, sign: str, right: str) -> Reading | None:
@@ -192,20 +255,6 @@ def _inequality(left: str, sign: str, right: str) -> Reading | None:
     if is_name(right):
         return Interval(_end(left), None, (closed, False), name_of(right))
     return Relation("<" if sign == "<" else r"\le", left, right)
-
-
-def is_name(text: str) -> bool:
-    text = text.strip()
-    if _DERIVATIVE.fullmatch(text):
-        return True
-    if _NAME.fullmatch(text) is None or text in (r"\pi", "e", "i", r"\infty", r"\emptyset"):
-        return False
-    return len(text) < 3 or re.search(r"[\\(_'^]", text) is not None or is_word(text) or text.isupper()
-
-
-def name_of(text: str) -> str:
-    """A name as it is compared."""
-    return re.sub(r"\\text|\\mathrm|[\s{}]", "", text)
 
 
 def _end(text: str) -> Reading | None:
@@ -248,10 +297,3 @@ def _plus_minus(text: str) -> Several | None:
     upper = text.replace(r"\pm", "+").replace(r"\mp", "-")
     lower = text.replace(r"\pm", "-").replace(r"\mp", "+")
     return Several(tuple(_inner(side.strip().removeprefix("+")) for side in (upper, lower)))
-
-
-def argument(text: str) -> str:
-    r"""What the last ``\boxed{}`` inside an answer holds, or all of it: models box what they have boxed."""
-    start = text.rfind(r"\boxed{")
-    end = None if start < 0 else group_end(text, start + len(r"\boxed"))
-    return text if end is None else text[start + len(r"\boxed{") : end - 1]

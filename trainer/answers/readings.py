@@ -40,11 +40,13 @@ class Choice:
 
     letter: str
     marked: bool  # by brackets or as a text: C alone may also be a constant
+    rest: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Formula:
     latex: str
+    unit: Unit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,15 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """``x = 5``, ``f(x) = x + 1``: a value that says whose it is, by a name as it is compared and as it is spelled."""
+    """``x = 5``, ``f(x) = x + 1``: a value that says whose it is, by a name as it is compared and as it is spelled.
+
+    `steps` are the formulas between, in x = 2 + 3 = 5.
+    """
 
     name: str
     value: Reading
     spelling: str = field(compare=False)
+    steps: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,7 @@ class Relation:
     sign: Literal["=", "<", r"\le", r"\ne"]
     left: str
     right: str
+    steps: tuple[str, ...] = field(default=(), compare=False)
 
 
 Reading = (

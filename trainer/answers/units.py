@@ -130,6 +130,8 @@ def unit(text: str) -> Unit | None:
         for dimension, each, power in read:
             powers[dimension] = powers.get(dimension, 0) + sign * power
             factor *= each ** (sign * power)
+    if abs(powers.get("part", 0)) > 1:  # 5%% says nothing
+        return None
     dimensions = tuple(sorted((name, power) for name, power in _base(powers).items() if power))
     return Unit(dimensions, factor)
 
@@ -144,7 +146,7 @@ def _product(text: str) -> list[tuple[str, Fraction, int]] | None:
     """Dimension, factor and power of each word. A power stands behind (cm^2, feet squared) or before (square feet)."""
     read = list[tuple[str, Fraction, int]]()
     before = 1
-    for word in re.findall(r"[^\s-]+", re.sub(r"\s*\^\s*\{?\s*(-?\d)\s*\}?", r"^\1", text)):
+    for word in re.findall(r"[^\s^-]+(?:\^-?\d)?|\^\S*", re.sub(r"\s*\^\s*\{?\s*(-?\d)\s*\}?", r"^\1", text)):
         name, _, power = word.strip(".,;:()").partition("^")
         if (not name and not power) or name.lower() == "of":
             continue

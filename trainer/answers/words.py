@@ -11,13 +11,18 @@ _CHOICE = re.compile(
     r"|\(\s*([A-J])\s*\)(.*)|([A-J])(?:\s*[).:]\s*(.*))?",
     re.DOTALL,
 )
+_OTHER_CHOICE = re.compile(r"(?<![A-Za-z\\])(?:[A-J]|and|or|not|nor|wrong|incorrect|false)(?![A-Za-z])|\\ne(?![a-z])")
 _EVERYTHING = {r"\mathbb{R}", r"(-\infty,\infty)", "allrealnumbers", "allreals", "realnumbers", "allrealnumber"}
 _SAID = {
-    **dict.fromkeys(("no real solution", "no solutions", "none", "empty set"), "no solution"),
+    **dict.fromkeys(("no real solution", "no solutions", "none", "empty set", "inconsistent"), "no solution"),
+    "convergent": "converges",
+    "divergent": "diverges",
     **dict.fromkeys(("dne", "undefined"), "does not exist"),
     "true": "yes",
     "false": "no",
 }
+_DENIED = {"not", "never", "neither", "nor", "or", "no", "isnt", "arent", "doesnt", "but", "except", "than"}
+_SAYING = {"is", "are", "has", "have", "series", "sequence", "function", "system", "equation", "it", "was", "integral"}
 _WORDS_OF_TWO = {"no", "up", "on", "in", "at", "he", "it"}
 _VOWELS = re.compile(r"[aeiouy]")
 
@@ -27,9 +32,9 @@ def choice(text: str) -> Choice | None:
     if found is None:
         return None
     letter, rest = next((found[at], found[at + 1] or "") for at in (1, 3, 5, 7) if found[at])
-    if rest.strip() and re.match(r"\s*[\^_+\-*/=(\[{,;]|\s*\\?(?:and|or)\b", rest):
+    if rest.strip() and (re.match(r"\s*[\^_+\-*/=(\[{,;]", rest) or _OTHER_CHOICE.search(rest)):
         return None
-    return Choice(letter, marked=found[7] is None)
+    return Choice(letter, found[7] is None, rest)
 
 
 def everything(text: str) -> Interval | None:
@@ -56,6 +61,18 @@ def words(text: str) -> Words | None:
         return None
     said = spoken(plain)
     return Words(_SAID.get(said, said)) if said else None
+
+
+def same_words(reference: str, answer: str) -> bool:
+    """Also where the answer says it in a sentence: the series converges, yes he does."""
+    if reference == answer:
+        return True
+    said = answer.split()
+    if not said or _DENIED & set(said) - set(reference.split()):
+        return False
+    if reference in ("yes", "no"):
+        return said[0] == reference
+    return answer.endswith(f" {reference}") and len(said) <= 8 and bool(_SAYING & set(said))
 
 
 def spoken(text: str) -> str:

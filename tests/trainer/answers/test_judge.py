@@ -1,6 +1,7 @@
-r"""Judgements written by hand, before the code: reference, answer, right or wrong, why.
+"""Judgements written by hand: reference, answer, right or wrong, why.
 
-judgements.csv holds them by kind of notation. Half are wrong answers that look right.
+judgements.csv holds them by kind of notation; its last kinds are what an attempt to break the judge found. Half are
+wrong answers that look right.
 """
 
 from __future__ import annotations

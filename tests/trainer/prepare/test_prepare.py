@@ -144,7 +144,7 @@ def lines(file: Path, rows: Sequence[dict[str, Any]]) -> str:
 
 def test_a_benchmark_keeps_answers_that_the_judge_does_not_read_and_names_them(tmp_path: Path) -> None:
     rows = [{"problem": f"q{n}?", "solution": rf"\boxed{{{n}}}", "idx": n} for n in range(3)]
-    rows.append({"problem": "Which mass?", "solution": r"\boxed{M_{\odot}}", "idx": 3})
+    rows.append({"problem": "Where?", "solution": r"\boxed{\bigcup_{k} (k, k+1)}", "idx": 3})
     manifest = prepare(Request("minerva_math", lines(tmp_path / "minerva.jsonl", rows), tmp_path / "out"))
     assert manifest["counts"]["kept"] == 4
     assert manifest["counts"]["doubtful"] == 1
