@@ -62,7 +62,8 @@ def _of(reading: Reading, text: str) -> list[str]:
             return [f"({reading.letter})", rf"\text{{{reading.letter}}}", rf"\textbf{{({reading.letter})}}"]
         case Named():
             left, *_, right = _sides(text)
-            return [f"{right} = {left}", right if name_of(left) == reading.name else left]
+            value = right if name_of(left) == reading.name else left
+            return [f"{right} = {left}", *([] if value.isalpha() else [value])]
         case Relation():
             left, *_, right = _sides(text)
             return [f"{right} {_sign(text)} {left}"] if reading.sign in ("=", r"\ne") else []

@@ -148,8 +148,8 @@ def test_a_benchmark_keeps_answers_that_the_judge_does_not_read_and_names_them(t
     manifest = prepare(Request("minerva_math", lines(tmp_path / "minerva.jsonl", rows), tmp_path / "out"))
     assert manifest["counts"]["kept"] == 4
     assert manifest["counts"]["doubtful"] == 1
-    assert manifest["rows"] == {"doubtful": [{"id": "3", "answer": r"M_{\odot}"}]}
-    assert [row.answer for row in read_prepared(tmp_path / "out")] == ["0", "1", "2", r"M_{\odot}"]
+    assert manifest["rows"] == {"doubtful": [{"id": "3", "answer": r"\bigcup_{k} (k, k+1)"}]}
+    assert [row.answer for row in read_prepared(tmp_path / "out")] == ["0", "1", "2", r"\bigcup_{k} (k, k+1)"]
 
 
 def test_tolerances_and_what_is_asked_for_are_written_down(tmp_path: Path) -> None:
