@@ -225,7 +225,7 @@ def _is_value(reference: Relation, answer: Reading, slack: Slack) -> bool:
 
 def _is_symbol(named: Named) -> bool:
     """MR = SRMC says that two quantities are equal; one of them alone says nothing."""
-    return isinstance(named.value, Formula) and "(" not in named.name and named.value.latex.isalpha()
+    return isinstance(named.value, Formula) and named.value.latex.isupper() and len(named.value.latex) > 1
 
 
 def _value_of(relation: Relation) -> Reading:

@@ -63,7 +63,7 @@ def _of(reading: Reading, text: str) -> list[str]:
         case Named():
             left, *_, right = _sides(text)
             value = right if name_of(left) == reading.name else left
-            return [f"{right} = {left}", *([] if value.isalpha() else [value])]
+            return [f"{right} = {left}", *([] if value.isupper() and len(value) > 1 else [value])]
         case Relation():
             left, *_, right = _sides(text)
             return [f"{right} {_sign(text)} {left}"] if reading.sign in ("=", r"\ne") else []

@@ -56,7 +56,10 @@ def judge(reference: Reference, answer: str) -> Verdict:
 def _answers(reference: Reference, text: str) -> tuple[Reading, ...]:
     """Of a word problem's answer, where nothing else is read from it, the one number that it names in a sentence."""
     readings = _read(text, _wants_number(reference))
-    if reference.expects is not Expects.number or any(isinstance(_bare(each), Quantity | Clock) for each in readings):
+    number = any(isinstance(each, Quantity) for each in _references(reference.text, True))
+    if reference.expects is not Expects.number or not number:
+        return readings
+    if any(isinstance(_bare(each), Quantity | Clock) for each in readings):
         return readings
     spoken = in_a_sentence(clean(text))
     return readings if spoken is None else (spoken,)
