@@ -35,7 +35,7 @@ class Spoken:
     def verify(self, problem, response):
         return Verdict.correct if response == problem.answer else Verdict.wrong
     def problem(self, kind, i):
-        text = "1" * (self.longest if i == 5 else 3)
+        text = kind[0] + "1" * ((self.longest if i == 5 else 3) - 1)
         return Problem(f"{kind}{i}", text, "1", "set", "level", self.system)
 """
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from trainer.answers import units
-from trainer.answers.names import is_name, name_of
 from trainer.answers.notation import split_top
 from trainer.answers.quantities import clock, quantity
 from trainer.answers.readings import (
@@ -22,10 +21,10 @@ from trainer.answers.readings import (
     Point,
     Quantity,
     Reading,
-    Relation,
     Several,
     Union,
 )
+from trainer.answers.relations import end, relation
 from trainer.answers.statement import statement
 from trainer.answers.words import choice, everything, words
 
@@ -35,7 +34,6 @@ _COMMA = re.compile(
 )
 _AND = re.compile(r"\\text\{\s*,?\s*and\s*\}|(?<![a-zA-Z])and(?![a-zA-Z])|\\(?:land|wedge)(?![a-z])")
 _CUP = re.compile(r"\\cup(?![a-z])|(?<= )U(?= )|(?<=[)\]])\s*U\s*(?=[(\[])")
-_COMPARED = re.compile(r"\\(?:le|ge|ne|in|approx)(?![a-z])|[<>=]")
 _COLON = re.compile(r":")
 _UNIT = r"(?:\s*(?:/|\\cdot)?\s*\\(?:text|mathrm)\s*\{[^{}]*\}(?:\s*\^\s*\{?\s*-?\d\s*\}?)?)"
 _MEASURED = re.compile(
@@ -81,7 +79,7 @@ def _one(text: str, lenient: bool) -> Reading:
     number = quantity(text, lenient)
     if number is not None:
         return number
-    for reader in (clock, choice, everything, words, _union, _list, _matrix, _between, _bracketed, _plus_minus):
+    for reader in (clock, choice, everything, words, _union, _list, _matrix, _relation, _bracketed, _plus_minus):
         found = reader(text)
         if found is not None:
             return found
@@ -188,78 +186,8 @@ def _matrix(text: str) -> Reading | None:
     return Matrix(tuple(tuple(_inner(cell) for cell in row.split("&")) for row in rows))
 
 
-def _between(text: str) -> Reading | None:
-    """Relations: an equation, an assignment, an inequality or a chain of them."""
-    signs = list(_top_signs(text))
-    if not signs:
-        return None
-    parts = split_top(text, _COMPARED)
-    if len(parts) != len(signs) + 1 or not all(parts):
-        return None
-    if set(signs) <= {"=", r"\approx"}:
-        exact = len(signs) > 1 or not is_name(parts[0])
-        return _equation(parts[:-1], rounded=parts[-1]) if signs[-1] == r"\approx" and exact else _equation(parts)
-    if len(signs) == 1:
-        return _inequality(parts[0], signs[0], parts[1])
-    if len(signs) == 2 and (set(signs) <= {"<", r"\le"} or set(signs) <= {">", r"\ge"}) and is_name(parts[1]):
-        low, middle, high = parts if signs[0] in ("<", r"\le") else parts[::-1]
-        first, second = signs if signs[0] in ("<", r"\le") else signs[::-1]
-        return Interval(_end(low), _end(high), (first in (r"\le", r"\ge"), second in (r"\le", r"\ge")), name_of(middle))
-    return None
-
-
-def _top_signs(text: str) -> list[str]:
-    cut = split_top(text, _COMPARED)
-    signs, at = list[str](), 0
-    for part in cut[:-1]:
-        at = text.index(part, at) + len(part)
-        found = _COMPARED.search(text, at)
-        if found is None:
-            return []
-        signs.append(found[0])
-        at = found.end()
-    return signs
-
-
-def _equation(parts: Sequence[str], rounded: str | None = None) -> Reading:
-    """`rounded` is a decimal that the last part was rounded to, and a step like those between."""
-    first, *between = parts
-    known = () if rounded is None else (rounded,)
-    if not between:
-        return Relation("=", first, first, known)
-    *between, last = between
-    steps = (*between, *known)
-    if is_name(first) and not re.search(rf"(?<![a-zA-Z\\]){re.escape(first)}(?![a-zA-Z])", last):
-        return Named(name_of(first), _inner(last), first, steps)
-    if not between and is_name(last):
-        return Named(name_of(last), _inner(first), last, steps)
-    return Relation("=", first, last, steps)
-
-
-def _inequality(left: str, sign: str, right: str) -> Reading | None:
-    if sign == r"\in":
-        return None
-    if sign == r"\ne":
-        value = _inner(right)
-        if not is_name(left) or isinstance(value, Several):
-            return Relation(r"\ne", left, right)
-        sides = ((None, value), (value, None))
-        return Union(tuple(Interval(low, high, (False, False), name_of(left)) for low, high in sides))
-    if sign in (">", r"\ge"):
-        left, right, sign = right, left, {">": "<", r"\ge": r"\le"}[sign]
-    closed = sign == r"\le"
-    if (size := re.fullmatch(r"\|([a-zA-Z])\|", left)) and right[:1] != "-":
-        return Interval(_inner(f"-({right})"), _inner(right), (closed, closed), size[1])
-    if is_name(left):
-        return Interval(None, _end(right), (False, closed), name_of(left))
-    if is_name(right):
-        return Interval(_end(left), None, (closed, False), name_of(right))
-    return Relation("<" if sign == "<" else r"\le", left, right)
-
-
-def _end(text: str) -> Reading | None:
-    bare = text.replace(" ", "").lstrip("+-")
-    return None if bare == r"\infty" else _inner(text)
+def _relation(text: str) -> Reading | None:
+    return relation(text, _inner)
 
 
 def _bracketed(text: str) -> Reading | None:
@@ -272,13 +200,13 @@ def _bracketed(text: str) -> Reading | None:
     if text[:1] not in "([" or text[-1:] not in ")]" or not _closes_last(text):
         return None
     ends = split_top(text[1:-1], re.compile(","))
-    if text[0] == "[" and all("=" in end for end in ends):
-        return _several([_inner(end) for end in ends])  # [x = 1, y = 2], as algebra systems write solutions
+    if text[0] == "[" and all("=" in part for part in ends):
+        return _several([_inner(part) for part in ends])  # [x = 1, y = 2], as algebra systems write solutions
     if len(ends) == 1:
         return _inner(ends[0]) if (text[0], text[-1]) == ("(", ")") or (text[0], text[-1]) == ("[", "]") else None
     if len(ends) == 2 and (text[0] == "[" or text[-1] == "]" or r"\infty" in text):
-        return Interval(_end(ends[0]), _end(ends[1]), (text[0] == "[", text[-1] == "]"))
-    return Point(tuple(_inner(end) for end in ends))
+        return Interval(end(ends[0], _inner), end(ends[1], _inner), (text[0] == "[", text[-1] == "]"))
+    return Point(tuple(_inner(part) for part in ends))
 
 
 def _closes_last(text: str) -> bool:

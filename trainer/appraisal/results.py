@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("model", "problem_id", "set", "difficulty")),
         ("sample_index", pa.int32()),
-        *((name, pa.string()) for name in ("system", "prompt", "response", "answer", "verdict")),
+        *((name, pa.string()) for name in ("system", "prompt", "response", "reference", "verdict")),
         ("prompt_tokens", pa.int32()),
         ("tokens", pa.int32()),
         ("finish_reason", pa.string()),
@@ -104,7 +104,7 @@ def _rows(plan: Plan, found: Found) -> Iterator[dict[str, Any]]:
                     "system": problem.system,
                     "prompt": problem.prompt,
                     "response": rollout.response,
-                    "answer": problem.answer,
+                    "reference": problem.answer,
                     "verdict": str(verdict),
                     "prompt_tokens": len(rollout.prompt_ids),
                     "tokens": len(rollout.response_ids),

@@ -13,6 +13,7 @@ from trainer.errors import ConfigError
 from trainer.files import local_path
 from trainer.record.directory import TrialRecord
 from trainer.tasks import module_of
+from trainer.tasks.prepared import PROBLEMS
 
 LONGEST = 4096  # tokens of a response where nobody says: a model of 131,072 positions would ramble for hours
 MATH = "trainer.tasks.math"  # the module whose task reads prepared sets
@@ -58,14 +59,16 @@ def check_length(limit: int, ids: Sequence[str], prompts: Sequence[int], positio
 
 def _heldout_only(task: TaskConfig, data: Sequence[str]) -> TaskConfig:
     """The task asks for a training set, which an evaluation does not read, and which may be elsewhere by now."""
-    sets = {local_path(path, "--data").resolve().name: path for path in data}
+    places = [local_path(path, "--data").resolve() for path in data]
+    names = [place.parent.name if place.name == PROBLEMS else place.name for place in places]
+    sets = dict(zip(names, data, strict=True))
     if len(sets) < len(data):
         raise ConfigError("--data: two folders have the same name, under which results would be told: rename one")
     heldout: Any = sets or task.params.get("eval") or {}
-    places = list(heldout.values() if isinstance(heldout, Mapping) else heldout)
-    if not places:
+    held = list(heldout.values() if isinstance(heldout, Mapping) else heldout)
+    if not held:
         raise ConfigError("no held-out set is named: add --data FOLDER, made with `minrl data prepare`")
-    return replace(task, params={**task.params, "train": places[0], "eval": heldout})
+    return replace(task, params={**task.params, "train": held[0], "eval": heldout})
 
 
 def _is_math(task: TaskConfig) -> bool:

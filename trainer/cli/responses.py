@@ -22,8 +22,10 @@ def show_responses(console: Console, plan: Plan, found: Found, count: int) -> No
             problem, ended = rollout.problem, "" if rollout.finish_reason == "stop" else ", cut off"
             head = Text(f"\n{subject.name}  {problem.id} [{rollout.sample_index}]  ")
             head.append(str(verdict), COLOURS.get(verdict, "yellow"))
-            head.append(f"  answer {shortened(problem.answer)}  {len(rollout.response_ids)} tokens{ended}")
+            head.append(f"  reference {shortened(problem.answer)}  {len(rollout.response_ids)} tokens{ended}")
             console.print(head)
+            if problem.system is not None:
+                console.print(Text(shortened(problem.system), "dim italic"))
             console.print(Text(shortened(problem.prompt), "dim"))
             console.print(Text(shortened(rollout.response)))
 

@@ -42,7 +42,11 @@ def prompt_room(config: RolloutConfig, positions: int | None, model: str) -> Pro
         bound = f"rollout.max_prompt_length allows {config.max_prompt_length}: raise it{upto}"
         return PromptRoom(config.max_prompt_length, f"{bound}, or leave long problems out")
     bound = f"the {positions} positions of {model} leave {left} beside rollout.max_response_length"
-    return PromptRoom(left, f"{bound}={config.max_response_length}: lower that, or leave long problems out")
+    return PromptRoom(
+        left,
+        f"{bound}={config.max_response_length}: lower that, shorten the instruction, or leave "
+        "long problems out (`minrl data prepare` with --max-prompt-tokens)",
+    )
 
 
 def positions_of(config: PreTrainedConfig) -> int | None:

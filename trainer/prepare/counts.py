@@ -70,8 +70,8 @@ class Ledger:
             raise ConfigError(f"{where} has no problem to keep, of {told}")
         if (share := sum(lost.values()) / counts.read) > most:
             raise ConfigError(
-                f"{where} would lose {sum(lost.values()):,} of {counts.read:,} rows, more than {most:.0%}; most of "
-                f"them ({lost[largest]:,}): {LOSSES[largest]}{self._example(largest)}. "
+                f"{where} would lose {sum(lost.values()):,} of {counts.read:,} rows, more than {most:.0%}, first "
+                f"of all {lost[largest]:,} {LOSSES[largest]}{self._example(largest)}. "
                 f"Is it another set? To leave them out all the same: --allow-loss {min(1.0, share + 0.01):.2f}"
             )
 

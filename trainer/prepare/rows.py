@@ -94,7 +94,7 @@ def problem_of(
         return Unusable("unparsable_gold", id, told)
     return PreparedProblem(
         id=id,
-        prompt=" ".join(part for part in parts if part),
+        prompt=_joined([part for part in parts if part]),
         answer=reference,
         source=_value(row, reading.source) or name,
         difficulty=_level(_value(row, reading.difficulty)) or name,
@@ -121,6 +121,12 @@ def _last_match(pattern: str, text: str) -> str | None:
     """Its first group, or all of it where it has none."""
     matches = list(re.finditer(pattern, text))
     return matches[-1].group(1 if matches[-1].re.groups else 0) if matches else None
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """A body that does not end as a sentence gets its full stop, as published evaluations give it one."""
+    *before, last = parts
+    return " ".join([*(part if part[-1] in ".!?:;," else f"{part}." for part in before), last])
 
 
 def _value(row: Mapping[str, Any], column: str | None) -> str | None:

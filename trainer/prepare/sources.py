@@ -214,7 +214,7 @@ def _open_hub(name: str, described: DataSet, split: str) -> Source:
     except ImportError:
         raise ConfigError(
             f"--source {name} is no file or folder here, and a hub data set needs a package that is not installed: "
-            "pip install 'minrl[math]'"
+            "pip install 'minrl[data]'"
         ) from None
     _check_hub(name)
     try:

@@ -52,16 +52,18 @@ def answer_text(value: object) -> str | None:
 
 
 def tolerance_text(value: object) -> str:
-    """An absolute tolerance, ``1e-1``; empty for none. Of a list, or of ``1e-1,1e-2``, the narrowest counts for all.
+    """A distance, ``1e-1``, or a share, ``2%``; empty for none. Of several, or ``1e-1,1e-2``, the narrowest counts.
 
-    Raises TypeError for what is no positive number.
+    Raises TypeError for what is neither, and for both in one.
     """
     parts = value if isinstance(value, list | tuple) else [value]
     texts = [text.strip() for part in parts for text in (text_of(part) or "").split(",") if text.strip()]
     for text in texts:
         if not is_tolerance(text):
-            raise TypeError(f"{text!r} instead of a tolerance such as 1e-1")
-    return min(texts, key=float, default="")
+            raise TypeError(f"{text!r} instead of a tolerance such as 1e-1 or 2%")
+    if len({text.endswith("%") for text in texts}) > 1:
+        raise TypeError(f"{', '.join(texts)}, distances beside shares, instead of tolerances of one kind")
+    return min(texts, key=lambda text: float(text.rstrip("% ")), default="")
 
 
 def _answer(text: str) -> str | None:

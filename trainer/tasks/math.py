@@ -71,7 +71,7 @@ class MathTask:
         require_math_verify()
         self._take = _word("take", take, Take)
         self._expects = None if expects is None else _word("expects", expects, Expects)
-        if tolerance and not is_tolerance(tolerance.removesuffix("%")):
+        if tolerance and not is_tolerance(tolerance):
             raise ConfigError(f"tolerance={tolerance!r} is none: write 0.1 for a distance, 2% for a share, '' for none")
         self._tolerance = tolerance
         self._instruction, self._system, self._chat = instruction, system, chat

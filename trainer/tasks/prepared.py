@@ -101,7 +101,9 @@ def read_prepared(path: Path) -> list[PreparedProblem]:
         if not (row["id"] and row["prompt"] and row["answer"]):
             raise ConfigError(f"{file}, row {number}: id, prompt and answer must not be empty")
         if row.get(TOLERANCE) and not is_tolerance(row[TOLERANCE]):
-            raise ConfigError(f"{file}, row {number}: {row[TOLERANCE]!r} is no tolerance: 1e-1 is one, empty is none")
+            raise ConfigError(
+                f"{file}, row {number}: {row[TOLERANCE]!r} is no tolerance: 1e-1 is one, 2% too, empty is none"
+            )
     return [
         PreparedProblem(**{name: row[name] or "unknown" for name in COLUMNS}, tolerance=row.get(TOLERANCE) or "")
         for row in rows
@@ -139,9 +141,9 @@ def judged_by(path: Path) -> dict[str, str]:
 
 
 def is_tolerance(text: str) -> bool:
-    """A positive number, as Python writes one."""
+    """A positive number, as Python writes one, or per cent of the reference."""
     try:
-        return 0 < float(text) < math.inf
+        return 0 < float(text.removesuffix("%")) < math.inf
     except ValueError:
         return False
 

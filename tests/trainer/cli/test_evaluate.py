@@ -49,7 +49,7 @@ def test_an_evaluation_is_told_and_written(minrl: Minrl, models: list[str], tmp_
     assert "responses of at most 12 tokens, as you said" in done.stdout
     for heading in ("average@3", "95% interval", "pass@3", "majority@3", "better"):
         assert heading in done.stdout
-    assert done.stdout.count("answer ") >= 4, "two responses of each model"
+    assert done.stdout.count("reference ") >= 4, "two responses of each model"
     assert "were cut off at 12 tokens: write --max-response-length 48" in done.stderr
 
     table = pq.read_table(tmp_path / "a" / "b" / "responses.parquet").to_pylist()

@@ -171,7 +171,7 @@ def test_a_set_that_loses_too_much_is_refused_unless_it_may(tmp_path: Path) -> N
     with pytest.raises(ConfigError) as error:
         prepare(request)
     assert str(error.value) == (
-        f"{tmp_path / 'g.jsonl'} would lose 2 of 10 rows, more than 10%; most of them (2): no match of the answer "
+        f"{tmp_path / 'g.jsonl'} would lose 2 of 10 rows, more than 10%, first of all 2 no match of the answer "
         "pattern, such as 'a long tale, and no end'. Is it another set? To leave them out all the same: "
         "--allow-loss 0.21"
     )

@@ -88,7 +88,7 @@ ROWS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         },
         (
             "chal-1",
-            "A hen lays 3 eggs a day and a duck 4 How many eggs are it in 5 days?",
+            "A hen lays 3 eggs a day and a duck 4. How many eggs are it in 5 days?",
             "35",
             "Multiplication",
             "svamp",
