@@ -11,12 +11,13 @@ from fractions import Fraction
 
 from trainer.answers import Expects, Reference
 from trainer.answers.names import name_of
-from trainer.answers.notation import clean, group_end, split_top
+from trainer.answers.notation import group_end, split_top
 from trainer.answers.reader import read
 from trainer.answers.readings import (
     Both,
     Choice,
     Clock,
+    Formula,
     Interval,
     Matrix,
     Named,
@@ -28,7 +29,9 @@ from trainer.answers.readings import (
     Union,
     Words,
 )
+from trainer.answers.statement import statement
 
+_TWO_FORMS = re.compile(r":(?=\s*[(\[])|\\approx(?![a-z])")
 _COMMA = re.compile("[,;]")
 _SUM = re.compile(r"(?<=[\w})!' ])\s*(?=[+-](?!\s*\\infty))")
 _FRACTION = re.compile(r"\\frac\{")
@@ -36,18 +39,30 @@ _FRACTION = re.compile(r"\\frac\{")
 
 def other_forms(reference: Reference) -> list[str]:
     """Texts that say what the reference says, none of them its own; at least two where it can be read."""
-    readings = read(reference.text, reference.expects is Expects.number)
+    text = _first(reference.text)
+    readings = read(text, reference.expects is Expects.number)
     if not readings:
         return []
-    text = clean(reference.text)
+    if isinstance(readings[0], Formula):
+        text = readings[0].latex  # without its unit
     found = [*_of(readings[0], text), f"${text}$", text.replace(r"\frac", r"\dfrac"), rf"\displaystyle {text}."]
     return list(dict.fromkeys(form for form in found if form != reference.text))
 
 
 def near_misses(reference: Reference) -> list[str]:
     """Texts close to the reference that are wrong."""
-    readings = read(reference.text, reference.expects is Expects.number)
-    return _missed(readings[0], clean(reference.text)) if readings else []
+    text = _first(reference.text)
+    readings = read(text, reference.expects is Expects.number)
+    if not readings:
+        return []
+    return _missed(readings[0], readings[0].latex if isinstance(readings[0], Formula) else text)
+
+
+def _first(text: str) -> str:
+    """Of a reference in two forms the first: x < 2 of x<2:(-\\infty,2)."""
+    text = statement(text)
+    halves = split_top(text, _TWO_FORMS)
+    return halves[0] if len(halves) == 2 and all(halves) else text
 
 
 def _of(reading: Reading, text: str) -> list[str]:

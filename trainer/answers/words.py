@@ -72,7 +72,10 @@ def same_words(reference: str, answer: str) -> bool:
         return False
     if reference in ("yes", "no"):
         return said[0] == reference
-    return answer.endswith(f" {reference}") and len(said) <= 8 and bool(_SAYING & set(said))
+    before = set(answer.removesuffix(f" {reference}").split())
+    if not answer.endswith(f" {reference}") or len(said) > 8 or before & set(reference.split()):
+        return False
+    return bool(_SAYING & before)
 
 
 def spoken(text: str) -> str:
