@@ -2,6 +2,8 @@ r"""The final answer of a solution is what stands in its last ``\boxed{}``. Pure
 
 from __future__ import annotations
 
+from trainer.answers.notation import group_end
+
 MAX_ANSWER_CHARACTERS = 1000  # no reference answer comes near it, and a parser's time grows with it
 MARKS = (r"\boxed", r"\fbox")
 
@@ -16,27 +18,14 @@ def last_boxed(text: str) -> str | None:
     if start < 0:
         return None
     rest = text[start + len(mark) : start + len(mark) + MAX_ANSWER_CHARACTERS + 100].lstrip()
-    content = _balanced(rest) if rest.startswith("{") else _bare(rest)
+    if rest.startswith("{"):
+        end = group_end(rest, 0)
+        content = None if end is None else rest[1 : end - 1]
+    else:
+        content = _bare(rest)
     if content is None or len(content) > MAX_ANSWER_CHARACTERS:
         return None
     return content.strip() or None
-
-
-def _balanced(text: str) -> str | None:
-    """The content of the brace that `text` begins with; an escaped brace is a character like others."""
-    depth, escaped = 0, False
-    for position, character in enumerate(text):
-        if escaped:
-            escaped = False
-        elif character == "\\":
-            escaped = True
-        elif character == "{":
-            depth += 1
-        elif character == "}":
-            depth -= 1
-            if depth == 0:
-                return text[1:position]
-    return None
 
 
 def _bare(text: str) -> str:

@@ -196,7 +196,8 @@ def _same_formula(reference: Formula | Quantity, answer: Formula | Quantity, sla
     if bare(first) == bare(second):
         return True
     decimals = (_is_decimal(reference), _is_decimal(answer))
-    if formulas.same(first, second, decimals) or formulas.same(first, _with_constants_of(first, second), decimals):
+    renamed = _with_constants_of(first, second)
+    if formulas.same(first, second, decimals) or (renamed != second and formulas.same(first, renamed, decimals)):
         return True
     if isinstance(reference, Quantity) and reference.unit is None and slack.absolute:
         # A value of a formula: how far it is from the reference, as a share of the reference.

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from trainer.answers.numerals import has_last_digit
 from trainer.answers.readings import Clock, Quantity
 
 TOLERANCE = Fraction(1, 10**6)  # relative: how far a decimal may be from a value that no decimal is
@@ -59,16 +60,8 @@ def _close(reference: Fraction, answer: Fraction, first: bool, second: bool, sla
     distance, size = abs(reference - answer), abs(reference)
     if distance == 0 or slack.allows(distance, size):
         return True
-    endless = (first and _is_endless(answer)) or (second and _is_endless(reference))
+    endless = (first and not has_last_digit(answer)) or (second and not has_last_digit(reference))
     return endless and distance <= TOLERANCE * max(size, abs(answer))
-
-
-def _is_endless(value: Fraction) -> bool:
-    rest = value.denominator
-    for prime in (2, 5):
-        while rest % prime == 0:
-            rest //= prime
-    return rest > 1
 
 
 def same_clock(reference: Clock | Quantity, answer: Clock | Quantity, slack: Slack) -> bool:

@@ -12,6 +12,7 @@ from fractions import Fraction
 from trainer.answers import Expects, Reference
 from trainer.answers.names import name_of
 from trainer.answers.notation import group_end, split_top
+from trainer.answers.numerals import has_last_digit
 from trainer.answers.reader import read
 from trainer.answers.readings import (
     Both,
@@ -108,7 +109,7 @@ def _quantity(reading: Quantity, text: str) -> list[str]:
             rf"{sign}\frac{{{abs(value.numerator)}}}{{{value.denominator}}}",
             f"{value.numerator}/{value.denominator}",
         ]
-    if value and (abs(value) >= 10**4 or abs(value) < Fraction(1, 100)) and _finite(value):
+    if value and (abs(value) >= 10**4 or abs(value) < Fraction(1, 100)) and has_last_digit(value):
         forms += _scientific(value)
     if reading.unit is None:
         return [*forms, f"x = {forms[0]}"]
@@ -119,7 +120,7 @@ def _plain(value: Fraction) -> str:
     """As a decimal where it has one."""
     if value.denominator == 1:
         return str(value.numerator)
-    if not _finite(value):
+    if not has_last_digit(value):
         return f"{value.numerator}/{value.denominator}"
     places = next(places for places in range(1, 5000) if (value * 10**places).denominator == 1)
     digits = str(abs(value.numerator * 10**places // value.denominator)).rjust(places + 1, "0")
@@ -135,14 +136,6 @@ def _scientific(value: Fraction) -> list[str]:
         size, exponent = size * 10, exponent - 1
     mantissa = f"{'-' if value < 0 else ''}{_plain(size)}"
     return [rf"{mantissa} \times 10^{{{exponent}}}", rf"{mantissa}\cdot 10^{{{exponent}}}", f"{mantissa}e{exponent}"]
-
-
-def _finite(value: Fraction) -> bool:
-    rest = value.denominator
-    for prime in (2, 5):
-        while rest % prime == 0:
-            rest //= prime
-    return rest == 1
 
 
 def _several(text: str) -> list[str]:

@@ -97,7 +97,7 @@ def _equal(left: sympy.Basic, right: sympy.Basic, rounded: bool) -> bool:
     if isinstance(left, sympy.MatrixBase) or isinstance(right, sympy.MatrixBase):
         shapes = [getattr(side, "shape", None) for side in (left, right)]
         return shapes[0] == shapes[1] and all(_equal(*pair, rounded) for pair in zip(left, right, strict=True))
-    if any(_is_endless(side) for side in (left, right)):
+    if any(_is_infinite(side) for side in (left, right)):
         return bool(left.doit() == right.doit() and left.doit() in (sympy.oo, -sympy.oo))
     if not rounded and None not in (exact := [_rational_value(formula) for formula in (left, right)]):
         return bool(exact[0] == exact[1])
@@ -114,7 +114,7 @@ def _equal(left: sympy.Basic, right: sympy.Basic, rounded: bool) -> bool:
     return seen >= ENOUGH or (seen == 0 and _simplified(left, right))
 
 
-def _is_endless(formula: sympy.Basic) -> bool:
+def _is_infinite(formula: sympy.Basic) -> bool:
     """Whether infinity is calculated with; as the end of a sum it is not."""
     return formula.has(sympy.oo, -sympy.oo) and not formula.atoms(sympy.Sum, sympy.Product, sympy.Integral, sympy.Limit)
 

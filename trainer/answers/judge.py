@@ -9,6 +9,7 @@ import re
 from functools import lru_cache
 
 from trainer.answers import Expects, Reference, formulas
+from trainer.answers.boxed import last_boxed
 from trainer.answers.compare import same
 from trainer.answers.compare_numbers import Slack
 from trainer.answers.latex import UnreadableError
@@ -30,7 +31,6 @@ from trainer.answers.readings import (
     Union,
     Words,
 )
-from trainer.answers.statement import argument
 from trainer.rollout import Verdict
 
 _WORD = re.compile(r"(?<![a-zA-Z\\{])[a-zA-Z]{4,}")  # two in a formula make it a sentence
@@ -42,7 +42,7 @@ _ARITHMETIC = re.compile(r"(?:[\d.,+\-/()\[\]{}\s]|\\(?:times|cdot|div|frac)(?![
 
 def judge(reference: Reference, answer: str) -> Verdict:
     """correct, wrong, or unparsable: an answer that says nothing which could be compared."""
-    answers = _answers(reference, argument(answer))
+    answers = _answers(reference, last_boxed(answer) or answer)  # models box what they have boxed
     slack = Slack.of(reference.tolerance)
     verdicts = set[Verdict]()
     for right in _references(reference.text, reference.expects is Expects.number):

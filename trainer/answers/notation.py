@@ -100,6 +100,7 @@ _PATTERNS = [(re.compile(pattern), replacement) for pattern, replacement in _REP
 _UNWRAPPED = re.compile(
     r"\\(?:mathbf|mathit|mathcal|boldsymbol|bm|vec|overrightarrow|underline|boxed|fbox|ensuremath|pmb)\s*\{"
 )
+_TEXT = re.compile(r"\\(?:text|mathrm)\s*\{([^{}]*)\}")
 _BARE_ARGUMENT = r"(\\[a-zA-Z]+|\w)"
 _FRACTION = re.compile(r"\\frac\s*(?:\{|" + _BARE_ARGUMENT + r")")
 _SQRT = re.compile(r"\\sqrt\s*(\[[^\[\]]*\])?\s*" + _BARE_ARGUMENT)
@@ -117,6 +118,11 @@ def clean(text: str) -> str:
     text = _braced(text)
     text = re.sub(r"\s+", " ", text).strip()
     return text.rstrip(" ,;").removesuffix(".").rstrip() if not text.endswith(r"\dots") else text
+
+
+def without_text(text: str) -> str:
+    r"""What stands in ``\text{}`` and ``\mathrm{}`` as plain words."""
+    return _TEXT.sub(r" \1 ", text)
 
 
 def group_end(text: str, start: int) -> int | None:

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from trainer.answers.notation import group_end
+
 MOST_EXPONENT = 2000  # of ten; a larger one is no number that anybody asks for, and takes the machine's time
 
 _INTEGER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?: \d{3})+(?!\d)|\d+)"
@@ -68,6 +70,15 @@ def leading(text: str) -> tuple[Numeral, str] | None:
     return None if read is None else (read, text[found.end() :])
 
 
+def has_last_digit(value: Fraction) -> bool:
+    """Whether a decimal says it exactly: 3/8 and not 1/3."""
+    rest = value.denominator
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return rest == 1
+
+
 def last_number(text: str) -> str | None:
     """The last number that a response names, as it stands there, e.g. ``1,251`` or ``-3/4``; None if it names none."""
     found = None
@@ -114,12 +125,10 @@ def _halves(fraction: str) -> tuple[str, str]:
     if not fraction.startswith("\\frac"):
         over, _, under = fraction.partition("/")
         return over, under
-    depth = 0
-    for at in range(len(r"\frac"), len(fraction)):
-        depth += (fraction[at] == "{") - (fraction[at] == "}")
-        if depth == 0:
-            return fraction[len(r"\frac{") : at], fraction[at + 2 : -1]
-    raise ValueError(fraction)
+    end = group_end(fraction, len(r"\frac"))
+    if end is None:
+        raise ValueError(fraction)
+    return fraction[len(r"\frac{") : end - 1], fraction[end + 1 : -1]
 
 
 def _plain(text: str) -> Numeral:

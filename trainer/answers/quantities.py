@@ -8,6 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from trainer.answers import units
+from trainer.answers.notation import without_text
 from trainer.answers.numerals import Numeral, leading, numeral
 from trainer.answers.readings import Clock, Quantity
 from trainer.answers.words import is_word
@@ -27,7 +28,6 @@ _CHANGING = {"and", "or", "not", "no", "never", "nor", "than", "least", "most", 
              "thousandth", "thousandths", "less", "tens", "hundreds", "thousands", "score", "squared", "cubed", "out",
              *SPELLED}  # fmt: skip
 _SPOKEN = re.compile(r"[b-df-hj-np-tv-z][aeiou][b-df-hj-np-tv-z]|egg|toy|ant|tea|pie|boy|eye|ear|inch")
-_SHORT_WORDS = {"a", "an", "is", "of", "in", "to", "at", "on", "he", "it", "we", "my", "by", "as", "so", "i", "s"}
 _SHORT = {"a", "an", "is", "of", "in", "to", "at", "on", "he", "it", "we", "my", "by", "as", "so", "i", "s"}
 _DENYING = {"wrong", "incorrect", "false", "except", "but"}
 _JOINING = {"of", "per", "sq", "cu"}
@@ -58,7 +58,7 @@ def quantity(text: str, lenient: bool = False) -> Quantity | None:
 
 def _with_unit(read: Numeral, rest: str, lenient: bool) -> Quantity | None:
     rest = _ORDINAL.sub("", rest)
-    plain = re.sub(r"\\(?:text|mathrm)\s*\{([^{}]*)\}", r" \1 ", rest)
+    plain = without_text(rest)
     magnitude = re.match(r"\s*([a-zA-Z]+)\b\s*(.*)", plain, re.DOTALL)
     if magnitude and (times := _MAGNITUDES.get(magnitude[1].lower().removesuffix("s"))):
         scaled = Numeral(read.value * times, read.decimal)
@@ -76,7 +76,7 @@ def _with_unit(read: Numeral, rest: str, lenient: bool) -> Quantity | None:
 
 def in_a_sentence(text: str) -> Quantity | None:
     """The one number that a sentence names: Janet makes 18 dollars a day; None where it names more, or changes it."""
-    plain = re.sub(r"\\(?:text|mathrm)\s*\{([^{}]*)\}|\\\$", r" \1 ", text)
+    plain = without_text(text).replace(r"\$", " ")
     numbers = re.findall(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:/\d+)?(?![\w.]*\d)", plain)
     words = re.findall(r"[a-z]+", plain.lower())
     if sum(len(word) > 2 for word in words) < 2 or any(len(word) < 3 and word not in _SHORT for word in words):

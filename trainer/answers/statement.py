@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from trainer.answers.notation import clean, group_end
+from trainer.answers.notation import clean
 
 _BEGUN = re.compile(
     r"^(?:\\approx|\\therefore|\\Rightarrow|:|=|(?:the )?(?:final )?(?:answer|solution|result)(?: is)?:? (?!set))+\s*",
@@ -24,10 +24,3 @@ def statement(text: str) -> str:
     text = _BEGUN.sub("", clean(text))
     text = _LABEL.sub("", text) if len(_LABEL.findall(text)) == 1 else text
     return _CONDITION.sub("", text).strip(" ,;")
-
-
-def argument(text: str) -> str:
-    r"""What the last ``\boxed{}`` inside an answer holds, or all of it: models box what they have boxed."""
-    start = text.rfind(r"\boxed{")
-    end = None if start < 0 else group_end(text, start + len(r"\boxed"))
-    return text if end is None else text[start + len(r"\boxed{") : end - 1]

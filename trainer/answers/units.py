@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+from trainer.answers.notation import without_text
+
 # name: dimension and factor, then every spelling. Factors are exact by definition of the units.
 _TABLE = """
 length 1: m meter metre
@@ -116,7 +118,7 @@ def known(word: str) -> bool:
 @lru_cache(maxsize=4096)
 def unit(text: str) -> Unit | None:
     r"""The unit that `text` names, as `notation.clean` leaves it; None where it is none: a formula, or a sentence."""
-    text = re.sub(r"\\(?:text|mathrm)\s*\{([^{}]*)\}", r" \1 ", text)
+    text = without_text(text)
     text = text.replace(r"\$", "$").replace(r"^\circ", "°").replace(r"\cdot", " ").replace(r"\times", " ")
     text = re.sub(r"\\mu\s*", "μ", text).replace(r"\Omega", "Ω").replace("%", " % ").replace("°", " ° ")
     text = re.sub(r"\bper\b", "/", text).strip(" .()")

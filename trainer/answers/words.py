@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from trainer.answers.notation import without_text
 from trainer.answers.readings import Choice, Interval, Words
 
 _CHOICE = re.compile(
@@ -49,7 +50,7 @@ def words(text: str) -> Words | None:
         return Words(_SAID[text.lower()])
     if text == r"\emptyset" or text == r"\{\}" or re.fullmatch(r"\\\{\s*\\\}", text):
         return Words("no solution")
-    plain = re.sub(r"\\(?:text|mathrm)\s*\{([^{}]*)\}", r" \1 ", text)
+    plain = without_text(text)
     if (
         re.search(r"[\\=<>^_|+*/]|\d\s*[-]", plain)
         or not re.search(r"[A-Za-z]", plain)
@@ -80,7 +81,7 @@ def same_words(reference: str, answer: str) -> bool:
 
 def spoken(text: str) -> str:
     """A text as it is compared: casefolded, without articles, punctuation and double blanks."""
-    plain = re.sub(r"\\(?:text|mathrm)\s*\{([^{}]*)\}", r" \1 ", text)
+    plain = without_text(text)
     return " ".join(re.sub(r"\b(?:the|a|an)\b|[^\w\s%$]", " ", plain.replace("'", "").casefold()).split())
 
 
