@@ -74,6 +74,7 @@ class MathTask:
         if tolerance and not is_tolerance(tolerance):
             raise ConfigError(f"tolerance={tolerance!r} is none: write 0.1 for a distance, 2% for a share, '' for none")
         self._tolerance = tolerance
+        self._known: dict[tuple[Path, str | None], list[Problem]] = {}
         self._instruction, self._system, self._chat = instruction, system, chat
         self._pool = CheckerPool(processes, time_limit_s)
 
@@ -118,6 +119,11 @@ class MathTask:
         return last_boxed(response) if self._take is Take.last_box else last_number(response)
 
     def _problems(self, path: Path, split_set: str | None) -> list[Problem]:
+        if (path, split_set) not in self._known:  # a set is asked for several times, and read and hashed once
+            self._known[path, split_set] = self._read(path, split_set)
+        return self._known[path, split_set]
+
+    def _read(self, path: Path, split_set: str | None) -> list[Problem]:
         expects = self._expects or read_expects(path)
         return [
             Problem(
