@@ -46,29 +46,9 @@ def same(reference: Reading, answer: Reading, slack: Slack) -> bool:
         return False
     if reference == answer:
         return True
+    if isinstance(reference, Named | Relation) or isinstance(answer, Named | Relation):
+        return _same_equation(reference, answer, slack)
     match reference, answer:
-        case Named(), Named():
-            value = in_the_others_variable(reference, answer)
-            if same_name(reference.name, answer.name) and same(reference.value, value, slack):
-                return True
-            return reference.name != answer.name and turned(reference, answer)
-        case Named(), Relation(sign="="):
-            return solves(reference, (answer.left, answer.right))
-        case Relation(sign="="), Named():
-            return solves(answer, (reference.left, reference.right)) or _is_value(reference, answer, slack)
-        case Named(), _:
-            return not _is_symbol(reference) and same(reference.value, answer, slack)
-        case Words() | Choice(), Named():  # west = east is two guesses
-            return len(answer.name) == 1 and same(reference, answer.value, slack)
-        case _, Named():
-            return same(reference, answer.value, slack)
-        case Relation(), Relation():
-            return same_relation(reference, answer)
-        case Relation(sign="="), _:
-            return _is_value(reference, answer, slack)
-        case _, Relation(sign="="):
-            value = _value_of(answer)
-            return (calculates(answer) or names(answer, value)) and same(reference, value, slack)
         case Quantity(), Quantity():
             return same_quantity(reference, answer, slack)
         case Clock() | Quantity(), Clock() | Quantity():
@@ -114,6 +94,34 @@ def same(reference: Reading, answer: Reading, slack: Slack) -> bool:
             return same(_members(reference)[0], _members(answer)[0], slack)
         case Formula() | Quantity(), Formula() | Quantity():
             return _same_formula(reference, answer, slack)
+    return False
+
+
+def _same_equation(reference: Reading, answer: Reading, slack: Slack) -> bool:
+    """Where at least one of the two is an equation or another relation."""
+    match reference, answer:
+        case Named(), Named():
+            value = in_the_others_variable(reference, answer)
+            if same_name(reference.name, answer.name) and same(reference.value, value, slack):
+                return True
+            return reference.name != answer.name and turned(reference, answer)
+        case Named(), Relation(sign="="):
+            return solves(reference, (answer.left, answer.right))
+        case Relation(sign="="), Named():
+            return solves(answer, (reference.left, reference.right)) or _is_value(reference, answer, slack)
+        case Named(), _:
+            return not _is_symbol(reference) and same(reference.value, answer, slack)
+        case Words() | Choice(), Named():  # west = east is two guesses
+            return len(answer.name) == 1 and same(reference, answer.value, slack)
+        case _, Named():
+            return same(reference, answer.value, slack)
+        case Relation(), Relation():
+            return same_relation(reference, answer)
+        case Relation(sign="="), _:
+            return _is_value(reference, answer, slack)
+        case _, Relation(sign="="):
+            value = _value_of(answer)
+            return (calculates(answer) or names(answer, value)) and same(reference, value, slack)
     return False
 
 

@@ -30,9 +30,8 @@ from trainer.answers.readings import (
     Union,
     Words,
 )
-from trainer.answers.statement import statement
+from trainer.answers.statement import statement, two_forms
 
-_TWO_FORMS = re.compile(r":(?=\s*[(\[])|\\approx(?![a-z])")
 _COMMA = re.compile("[,;]")
 _SUM = re.compile(r"(?<=[\w})!' ])\s*(?=[+-](?!\s*\\infty))")
 _FRACTION = re.compile(r"\\frac\{")
@@ -60,10 +59,8 @@ def near_misses(reference: Reference) -> list[str]:
 
 
 def _first(text: str) -> str:
-    """Of a reference in two forms the first: x < 2 of x<2:(-\\infty,2)."""
-    text = statement(text)
-    halves = split_top(text, _TWO_FORMS)
-    return halves[0] if len(halves) == 2 and all(halves) else text
+    """What the reference says, in the first of two forms where it gives two."""
+    return (*two_forms(text), statement(text))[0]
 
 
 def _of(reading: Reading, text: str) -> list[str]:

@@ -25,16 +25,14 @@ from trainer.answers.readings import (
     Union,
 )
 from trainer.answers.relations import end, relation
-from trainer.answers.statement import statement
+from trainer.answers.statement import statement, two_forms
 from trainer.answers.words import choice, everything, words
 
-_ROUNDED = re.compile(r"\\approx(?![a-z])")
 _COMMA = re.compile(
     r"[,;]|\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z])|\\(?:land|lor|vee|wedge)(?![a-z])|\\\\"
 )
 _AND = re.compile(r"\\text\{\s*,?\s*and\s*\}|(?<![a-zA-Z])and(?![a-zA-Z])|\\(?:land|wedge)(?![a-z])")
 _CUP = re.compile(r"\\cup(?![a-z])|(?<= )U(?= )|(?<=[)\]])\s*U\s*(?=[(\[])")
-_COLON = re.compile(r":")
 _UNIT = r"(?:\s*(?:/|\\cdot)?\s*\\(?:text|mathrm)\s*\{[^{}]*\}(?:\s*\^\s*\{?\s*-?\d\s*\}?)?)"
 _MEASURED = re.compile(
     rf"(.*?[\w)}}|])({_UNIT}+|(?:\s+(?:[a-zA-Z]{{3,}}|[cmk]m|ft|in|kg))+(?:\^\{{?\d\}}?)?)", re.DOTALL
@@ -63,15 +61,7 @@ def read_reference(text: str, lenient: bool = False) -> list[Reading]:
 
     Of an answer this would be two guesses.
     """
-    found = read(text, lenient)
-    text = statement(text)
-    halves = split_top(text, _COLON)
-    if len(halves) == 2 and halves[0] and halves[1][:1] in "([" and halves[1][-1:] in ")]":
-        found += read(halves[0], lenient) + read(halves[1], lenient)
-    rounded = split_top(text, _ROUNDED)
-    if len(rounded) == 2 and all(rounded):
-        found += read(rounded[1], lenient)
-    return found
+    return [reading for form in (text, *two_forms(text)) for reading in read(form, lenient)]
 
 
 def _one(text: str, lenient: bool) -> Reading:

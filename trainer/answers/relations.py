@@ -22,12 +22,9 @@ def relation(text: str, inner: Inner) -> Reading | None:
     if len(parts) != len(signs) + 1 or not all(parts):
         return None
     if set(signs) <= {"=", r"\approx"}:
-        exact = len(signs) > 1 or not is_name(parts[0])
-        return (
-            _equation(inner, parts[:-1], rounded=parts[-1])
-            if signs[-1] == r"\approx" and exact
-            else _equation(inner, parts)
-        )
+        if signs[-1] == r"\approx" and (len(signs) > 1 or not is_name(parts[0])):
+            return _equation(inner, parts[:-1], rounded=parts[-1])
+        return _equation(inner, parts)
     if len(signs) == 1:
         return _inequality(inner, parts[0], signs[0], parts[1])
     if len(signs) == 2 and (set(signs) <= {"<", r"\le"} or set(signs) <= {">", r"\ge"}) and is_name(parts[1]):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
-from trainer.answers.notation import clean
+from trainer.answers.notation import clean, split_top
 
 _BEGUN = re.compile(
     r"^(?:\\approx|\\therefore|\\Rightarrow|:|=|(?:the )?(?:final )?(?:answer|solution|result)(?: is)?:? (?!set))+\s*",
     re.I,
 )
+_COLON = re.compile(":")
+_ROUNDED = re.compile(r"\\approx(?![a-z])")
 _LABEL = re.compile(r"^(?:\\text\{\s*)?(?:[A-Za-z]{3,} ){0,3}[A-Za-z]{3,}\s*:\s*\}?\s*(?=[\d\\(\[$+-])")
 _FOR = r"(?:\\text\{\s*,?\s*(?:for|where|with)\b[^{}]*\}|(?:for (?:all|any|every)|where)\b|\\forall(?![a-z]))"
 _CONDITION = re.compile(  # a range of k, or words; another number would be another answer
@@ -17,6 +19,16 @@ _CONDITION = re.compile(  # a range of k, or words; another number would be anot
     r"|,\s*[a-zA-Z](?:, ?[a-zA-Z])*\s*\\in\s*\\mathbb\{?\s*[ZNRQ]\s*\}?(?:\^[+*])?)$",
     re.DOTALL,
 )
+
+
+def two_forms(text: str) -> list[str]:
+    r"""The two forms that a reference gives, as ``x<2:(-\infty,2)`` or ``12\pi \approx 37.7``; empty if it is one."""
+    text = statement(text)
+    halves = split_top(text, _COLON)
+    if len(halves) == 2 and halves[0] and halves[1][:1] in "([" and halves[1][-1:] in ")]":
+        return halves
+    halves = split_top(text, _ROUNDED)
+    return halves if len(halves) == 2 and all(halves) else []
 
 
 def statement(text: str) -> str:
