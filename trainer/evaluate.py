@@ -11,7 +11,7 @@ from trainer.generators import Generator
 from trainer.measure import divergence
 from trainer.rollout import Group, Problem, Scores
 from trainer.tasks import Task
-from trainer.tasks.accuracy import accuracy, pass_curve
+from trainer.tasks.accuracy import accuracy, mean_score, pass_curve
 from trainer.tasks.verify import verify
 
 
@@ -50,6 +50,8 @@ def _accuracies(groups: Sequence[Group], k: int) -> dict[str, float]:
     for name, rows in _by_set(groups).items():
         members = [groups[row] for row in rows]
         values = accuracy(members, k) | pass_curve(members, k)
+        if (score := mean_score(members)) is not None:
+            values[keys.SCORE] = score
         metrics |= {keys.val(name, key): value for key, value in values.items()}
     by_difficulty: dict[str, list[Group]] = {}
     for group in groups:

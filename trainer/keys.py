@@ -14,6 +14,7 @@ ROLLOUT_KL_K1 = "rollout/kl_k1"  # mean over tokens of log pi - log ref; ref the
 ROLLOUT_KL_K3 = "rollout/kl_k3"  # mean over tokens of exp(log ref - log pi) - (log ref - log pi) - 1; nats
 REWARD_MEAN = "reward/mean"  # mean over responses of the reward that the variant uses
 REWARD_ACCURACY = "reward/accuracy"  # share of responses that are correct, whatever the reward map
+REWARD_SCORE = "reward/score"  # mean over responses of the score that a grading task gives, whatever the reward map
 GROUP_ALL_CORRECT = "group/all_correct_frac"  # share of groups whose n responses are all correct
 GROUP_ALL_WRONG = "group/all_wrong_frac"  # share of groups without a correct response
 GROUP_MIXED = "group/mixed_frac"  # 1 - the two above
@@ -54,6 +55,7 @@ CRITIC_LR = "critic/lr"  # learning rate; mean over the step's updates
 
 # Held-out evaluation: val/<set>/<name>; sets are "all", the task's own, and "level_<difficulty>" (average_at_k only).
 VAL_ALL = "all"
+SCORE = "score"  # val/<set>/score: mean over responses of the score that a grading task gives
 
 TIMING = "timing_s"  # seconds a step by phase: timing_s/sample, verify, score, update, evaluate, step
 PERF_TOKENS_PER_S = "perf/tokens_per_s"  # sampled response tokens of the step / seconds of the step

@@ -18,6 +18,7 @@ from trainer.algorithm.loss import kl_terms
 from trainer.config.choices import KlLossType
 from trainer.record.samples import SampleRow
 from trainer.rollout import Group, Scores, Verdict
+from trainer.tasks.accuracy import mean_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,11 @@ def measure(
     rollouts = [rollout for group in groups for rollout in group.rollouts]
     verdicts = [verdict for group in groups for verdict in group.verdicts]
     lengths = [len(rollout.response_ids) for rollout in rollouts]
-    diverged = divergence(scores)
+    diverged, scored = divergence(scores), mean_score(groups)
     variance = None if scores.values is None else explained_variance(credits, scores.values)
     return {
         **({} if variance is None else {keys.CRITIC_EXPLAINED_VARIANCE: variance}),
+        **({} if scored is None else {keys.REWARD_SCORE: scored}),
         keys.ROLLOUT_ENTROPY: diverged.entropy,
         keys.ROLLOUT_KL_K1: diverged.kl_k1,
         keys.ROLLOUT_KL_K3: diverged.kl_k3,
@@ -85,6 +87,7 @@ def sample_rows(step: int, groups: Sequence[Group], credits: Sequence[Credit], s
                     response=rollout.response,
                     answer=group.problem.answer,
                     verdict=group.verdicts[i],
+                    score=None if group.scores is None else group.scores[i],
                     reward=credit.rewards[i],
                     advantage=credit.advantages[i] if credit.kept[i] else None,
                     kept=credit.kept[i],

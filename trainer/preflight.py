@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from trainer.algorithm.advantage import NO_SCORES
 from trainer.config import TrialConfig
+from trainer.config.choices import Reward
 from trainer.config.compose import flatten
 from trainer.config.hub import cached_folder
 from trainer.config.machine import check_gpus, check_installed, check_model, model_folder
 from trainer.config.names import Names, names_of
+from trainer.errors import ConfigError
 from trainer.policy.folder import check_ends, positions
 from trainer.policy.lengths import PromptRoom, check_lengths, prompt_room
 from trainer.policy.prompts import check_framing
-from trainer.tasks import load_task
+from trainer.tasks import GradingTask, load_task
 from trainer.tasks.sample import evaluated_in_training
 
 
@@ -31,11 +34,14 @@ def check_response(config: TrialConfig) -> None:
 
 
 def check_task(config: TrialConfig) -> None:
-    """Raises `ConfigError` for an unknown task and its parameters, and where the model cannot frame its prompts.
+    """Raises `ConfigError` for an unknown task and its parameters, for a reward that it cannot give, and where the model
+    cannot frame its prompts.
 
     Of held-out problems alone, and not their lengths: to tokenize all problems is for the machine that trains.
     """
     task = load_task(config.task)
+    if config.algorithm.reward is Reward.score and not isinstance(task, GradingTask):
+        raise ConfigError(f"algorithm.reward=score, but task {config.task.name} does not grade: {NO_SCORES}")
     folder = None if config.model.path is None else _files(config.model.path)
     if folder is not None:
         check_framing(folder, task.heldout())

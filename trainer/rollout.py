@@ -25,6 +25,17 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Graded:
+    """What a verifier says that also grades: `score` is finite, and the higher, the better the response.
+
+    A task that grades declares a `threshold` (`trainer.tasks.GradingTask`): correct is what scores as much, no other.
+    """
+
+    verdict: Verdict
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One question with its reference answer.
 
@@ -67,7 +78,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The n responses to one problem with their verdicts, in sample order.
+    """The n responses to one problem with their verdicts, in sample order; `scores` beside them where the task grades.
 
     Example: at n = 4 with verdicts (correct, wrong, wrong, unparsable), `num_correct` is 1 and `mixed` is True.
     """
@@ -75,6 +86,7 @@ class Group:
     problem: Problem
     rollouts: tuple[Rollout, ...]
     verdicts: tuple[Verdict, ...]
+    scores: tuple[float, ...] | None = None
 
     @property
     def num_correct(self) -> int:

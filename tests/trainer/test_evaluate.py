@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from trainer import keys
 from trainer.bases.ensure import ensure_base
 from trainer.config import TrialConfig
 from trainer.engines.torch_engine import TorchEngine
-from trainer.evaluate import Evaluation, evaluate
+from trainer.evaluate import Evaluation, _accuracies, evaluate
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.policy.model import load_policy, load_tokenizer
 from trainer.rollout import Group
@@ -119,3 +120,12 @@ def test_responses_end_with_the_end_of_sequence_or_at_the_maximal_length(evaluat
             assert rollout.finish_reason == ("stop" if ended else "length")
             assert 1 not in rollout.response_ids[:-1]
             assert ended or len(rollout.response_ids) == 8
+
+
+def test_scores_are_told_by_set_where_the_task_grades(make_group: Callable[..., Group]) -> None:
+    graded = [
+        replace(make_group(1), scores=(1.0, 0.5, 0.0, 0.0)),
+        replace(make_group(0), scores=(0.25, 0.25, 0.0, 0.0)),
+    ]
+    assert _accuracies(graded, 4)[keys.val("all", "score")] == pytest.approx(2 / 8)
+    assert keys.val("all", "score") not in _accuracies([make_group(1)], 4)

@@ -160,3 +160,8 @@ def test_a_model_of_the_hub_is_checked_once_it_lies_in_the_cache(
         check_task(config)
     (cached / "snapshots" / "abc" / "tokenizer_config.json").unlink()
     assert cached_folder("some/model") is None, "half of it was downloaded"
+
+
+def test_a_reward_that_the_task_cannot_give_is_refused(task: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"algorithm.reward=score, but task spoken_task:Spoken does not grade"):
+        check_task(compose([*task, "algorithm.reward=score"]))

@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING
 from trainer.algorithm.preference import pairs
 from trainer.config import AlgorithmConfig
 from trainer.config.choices import Baseline, Normalize, Objective, Rejected, Reward, Sign
+from trainer.errors import ConfigError
 from trainer.rollout import Group, Verdict
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+NO_SCORES = "its task gives verdicts alone: set algorithm.reward=pm1"
 STD_EPSILON = 1e-6  # the released code's; keeps a group of equal rewards at 0 / (0 + eps) = 0
 
 
@@ -58,7 +60,7 @@ def assign(groups: Sequence[Group], algorithm: AlgorithmConfig, seed: int) -> li
 
     The batch's mean and standard deviation are taken over the samples of the groups that pass the filter.
     """
-    rewards = [[reward_of(verdict, algorithm) for verdict in group.verdicts] for group in groups]
+    rewards = [rewards_of(group, algorithm) for group in groups]
     if algorithm.objective is Objective.dpo:
         return [_preference(*each) for each in zip(rewards, pairs(groups, seed), strict=True)]
     passes = _filter(groups, algorithm, seed)
@@ -75,17 +77,29 @@ def assign(groups: Sequence[Group], algorithm: AlgorithmConfig, seed: int) -> li
     ]
 
 
-def reward_of(verdict: Verdict, algorithm: AlgorithmConfig) -> float:
-    """Anything but `correct` earns the lower reward: unparsable and timed-out responses count as wrong ones."""
-    correct = verdict is Verdict.correct
+def rewards_of(group: Group, algorithm: AlgorithmConfig) -> list[float]:
+    """Anything but `correct` earns the lower reward: unparsable and timed-out responses count as wrong ones.
+
+    With reward=score the reward is the score. Raises `ConfigError` where the task has given none.
+    """
+    if algorithm.reward is Reward.score:
+        if group.scores is None:
+            raise ConfigError(f"algorithm.reward=score, but problem {group.problem.id!r} was not graded: {NO_SCORES}")
+        return list(group.scores)
+    higher, lower = _rewards(algorithm)
+    return [higher if verdict is Verdict.correct else lower for verdict in group.verdicts]
+
+
+def _rewards(algorithm: AlgorithmConfig) -> tuple[float, float]:
+    """Of a correct response, and of any other."""
     match algorithm.reward:
-        case Reward.pm1:
-            return 1.0 if correct else -1.0
         case Reward.zero_one:
-            return 1.0 if correct else 0.0
+            return 1.0, 0.0
         case Reward.weighted:
             assert algorithm.positive_weight is not None  # `validate` saw to it
-            return algorithm.positive_weight if correct else -1.0
+            return algorithm.positive_weight, -1.0
+        case _:
+            return 1.0, -1.0
 
 
 def _filter(groups: Sequence[Group], algorithm: AlgorithmConfig, seed: int) -> list[bool]:

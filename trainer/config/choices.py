@@ -6,11 +6,15 @@ from enum import StrEnum
 
 
 class Reward(StrEnum):
-    """How a verdict becomes a reward. pm1: +1 / -1 (paper). zero_one: 1 / 0 (released code). weighted: +lambda / -1."""
+    """How a verdict becomes a reward. pm1: +1 / -1 (paper). zero_one: 1 / 0 (released code). weighted: +lambda / -1.
+
+    score: what a task that grades has given, whatever the verdict.
+    """
 
     pm1 = "pm1"
     zero_one = "zero_one"
     weighted = "weighted"
+    score = "score"
 
 
 class Rejected(StrEnum):

@@ -18,7 +18,7 @@ class SampleRow:
 
     `advantage` and `kept` are what the trial's algorithm would make of the group; advantage is None where the algorithm
     rejected the response, the bare reward where a critic's values are still to be subtracted, and 1 and -1 for the
-    chosen and the rejected response of DPO's pair.
+    chosen and the rejected response of DPO's pair. `score` is None where the task does not grade.
     """
 
     step: int
@@ -35,6 +35,7 @@ class SampleRow:
     logprobs: tuple[float, ...]
     entropies: tuple[float, ...]
     finish_reason: str
+    score: float | None = None
 
 
 SCHEMA = pa.schema(
@@ -53,6 +54,7 @@ SCHEMA = pa.schema(
         ("logprobs", pa.list_(pa.float32())),
         ("entropies", pa.list_(pa.float32())),
         ("finish_reason", pa.string()),
+        ("score", pa.float32()),
     ]
 )
 

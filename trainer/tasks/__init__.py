@@ -25,7 +25,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from trainer.config import TaskConfig
 from trainer.errors import ConfigError, MissingError, nearest
-from trainer.rollout import Problem, Verdict
+from trainer.rollout import Graded, Problem, Verdict
 
 ENTRY_POINTS = "minrl.tasks"
 
@@ -43,15 +43,26 @@ class Task(Protocol):
 
     def heldout(self) -> Sequence[Problem]: ...
 
-    def verify(self, problem: Problem, response: str) -> Verdict: ...
+    def verify(self, problem: Problem, response: str) -> Verdict | Graded: ...
+
+
+@runtime_checkable
+class GradingTask(Task, Protocol):
+    """A task whose every answer is `Graded`: correct from a score of `threshold` on.
+
+    The score is logged beside the accuracy, and is the reward where ``algorithm.reward=score`` asks for it. Whatever the
+    reward, a group is all wrong when none of its responses reaches the threshold.
+    """
+
+    threshold: float
 
 
 @runtime_checkable
 class BatchVerifier(Task, Protocol):
     """A task that checks many responses at once, e.g. in processes of its own that live as long as the trial."""
 
-    def verify_all(self, pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
-        """The verdicts on (problem, response), in their order."""
+    def verify_all(self, pairs: Sequence[tuple[Problem, str]]) -> Sequence[Verdict | Graded]:
+        """What `verify` says of each (problem, response), in their order."""
         ...
 
     def close(self) -> None:

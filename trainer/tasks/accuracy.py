@@ -15,6 +15,12 @@ def accuracy(groups: Sequence[Group], k: int) -> dict[str, float]:
     return {keys.average_at(k): average, keys.pass_at(k): _passed(groups, k)}
 
 
+def mean_score(groups: Sequence[Group]) -> float | None:
+    """The mean score over all responses; None where the task does not grade."""
+    scores = [score for group in groups for score in group.scores or ()]
+    return sum(scores) / len(scores) if scores else None
+
+
 def pass_curve(groups: Sequence[Group], k: int) -> dict[str, float]:
     """pass_at_<size> for 2, 4, 8, ... and k: the curve that says whether training narrows what the base could do."""
     sizes = sorted({k, *(2**power for power in range(1, k.bit_length()))})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from trainer.algorithm.advantage import Credit, assign
 from trainer.config import AlgorithmConfig
 from trainer.config.compose import compose, presets
+from trainer.errors import ConfigError
 from trainer.rollout import Group, Verdict
 
 MakeGroup = Callable[..., Group]
@@ -241,3 +243,21 @@ def test_a_step_without_a_passing_group_gives_finite_numbers_and_keeps_nothing(m
         for credit in assign([make_group(0), make_group(4)], algorithm(f"algorithm={preset}"), seed=0):
             assert credit.advantages == (0.0,) * 4
             assert credit.kept == (False,) * 4
+
+
+def test_a_score_is_the_reward_and_the_threshold_still_says_what_is_all_wrong(make_group: MakeGroup) -> None:
+    wrong, right = make_group(0), make_group(1)
+    by_score = algorithm("algorithm=reinforce_mean_zero", "algorithm.reward=score", "algorithm.keep_all_wrong=false")
+    groups = [replace(wrong, scores=(0.5, 0.25, 0.25, 0.0)), replace(right, scores=(1.0, 0.5, 0.5, 0.0))]
+    first, second = assign(groups, by_score, seed=0)
+    assert first.rewards == (0.5, 0.25, 0.25, 0.0)
+    assert first.kept == (False,) * 4, "none of its responses reached the threshold"
+    assert second.advantages == (0.5, 0.0, 0.0, -0.5)
+    assert second.kept == (True,) * 4
+
+
+def test_a_score_that_nobody_has_given_is_no_reward(make_group: MakeGroup) -> None:
+    with pytest.raises(
+        ConfigError, match=r"but problem .* was not graded: .* set algorithm\.reward=pm1"
+    ):
+        assign([make_group(1)], algorithm("algorithm.reward=score"), seed=0)

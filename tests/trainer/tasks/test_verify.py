@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import pytest
 
 from trainer.errors import ConfigError
-from trainer.rollout import Problem, Rollout, Verdict
+from trainer.rollout import Graded, Problem, Rollout, Verdict
+from trainer.tasks.accuracy import mean_score
 from trainer.tasks.verify import close, verify
 
 
@@ -91,3 +93,36 @@ def test_a_verdict_too_few_is_refused() -> None:
     task.too_few = 1
     with pytest.raises(ConfigError, match=r"EchoAll\.verify_all returned 1 verdicts for 2 responses"):
         verify(task, sampled(("correct", "wrong")))
+
+
+class Grader(Echo):
+    threshold = 0.9
+
+
+def test_a_task_with_a_threshold_grades() -> None:
+    given = {"best": Graded(Verdict.correct, 0.9), "half": Graded(Verdict.wrong, 0.5)}
+    first, second = verify(Grader(given.__getitem__), sampled(("best", "half"), ("half", "half")))
+    assert (first.verdicts, first.scores) == ((Verdict.correct, Verdict.wrong), (0.9, 0.5))
+    assert second.all_wrong
+    assert mean_score([first, second]) == pytest.approx(2.4 / 4)
+    assert mean_score(verify(Echo(), sampled(("correct",)))) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Verdict.correct, "a task with a threshold must return a trainer.rollout.Graded"),
+        (Graded(Verdict.wrong, math.nan), "a task with a threshold must return a trainer.rollout.Graded"),
+        (Graded(True, 1.0), "a task with a threshold must return a trainer.rollout.Graded"),
+        (Graded(Verdict.wrong, 0.95), "against its threshold of 0.9"),
+        (Graded(Verdict.correct, 0.5), "against its threshold of 0.9"),
+    ],
+)
+def test_a_grade_that_says_nothing_or_contradicts_the_threshold_is_refused(answer: object, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        verify(Grader(lambda response: answer), sampled(("x",)))
+
+
+def test_a_grade_of_a_task_without_a_threshold_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"return a trainer\.rollout\.Verdict, give the task a threshold"):
+        verify(Echo(lambda response: Graded(Verdict.wrong, 0.5)), sampled(("x",)))
