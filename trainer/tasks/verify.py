@@ -16,8 +16,8 @@ def verify(task: Task, sampled: Sequence[Sequence[Rollout]]) -> list[Group]:
     """One `Group` a problem. A verifier that raises ends the trial: an error is not a wrong answer.
 
     A task with `verify_all` is asked once for all responses, any other response by response. Raises `ConfigError` for a
-    verifier that raises, that returns anything but a `Verdict`, or, where the task grades, a `Graded` that its threshold
-    contradicts.
+    verifier that raises, that returns anything but a `Verdict`, or, where the task grades, anything but a `Graded` that
+    agrees with its threshold.
     """
     pairs = [(rollout.problem, rollout.response) for rollouts in sampled for rollout in rollouts]
     if isinstance(task, BatchVerifier):
