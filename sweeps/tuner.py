@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import psutil
 import ray
 from ray import tune
 from ray.tune import Callback, Stopper
@@ -30,6 +32,7 @@ ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
+END_PATIENCE_S = 5.0  # for a worker that ends by itself once its daemon is gone: it looks every second
 OBJECT_STORE_BYTES = 128 * 2**20  # the jobs' configurations are all that goes through it
 
 
@@ -41,18 +44,38 @@ def run_jobs(
     on_tick is called several times a second. Raises `ConfigError` where a trial needs more than the machine has.
     """
     os.environ.update(ENVIRONMENT)
-    _connect(address)
+    with _connected(address):
+        try:
+            _check_resources(jobs)
+            stop.install()
+            watcher = _Watcher(stop, on_tick)
+            stop.trials_run = True
+            with tempfile.TemporaryDirectory(prefix="minrl-tune-", ignore_cleanup_errors=True) as scratch:
+                _tuner(jobs, concurrency, watcher, scratch).fit()
+            return watcher.errors
+        finally:
+            stop.trials_run = False
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[None]:
+    """Ray for as long as the block lasts; one that is started here has ended afterwards, down to its last worker.
+
+    Ray waits for its daemons alone. A worker that they were told to kill outlives them by some seconds where the
+    machine is busy, and the sweep with it, if nobody looks.
+    """
+    others = set(psutil.Process().children(recursive=True))
     try:
-        _check_resources(jobs)
-        stop.install()
-        watcher = _Watcher(stop, on_tick)
-        stop.trials_run = True
-        with tempfile.TemporaryDirectory(prefix="minrl-tune-", ignore_cleanup_errors=True) as scratch:
-            _tuner(jobs, concurrency, watcher, scratch).fit()
-        return watcher.errors
+        _connect(address)
+        yield
     finally:
-        stop.trials_run = False
+        started = set(psutil.Process().children(recursive=True)) - others
         ray.shutdown()
+        _, left = psutil.wait_procs(started, timeout=END_PATIENCE_S)
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left)
 
 
 def _connect(address: str | None) -> None:
