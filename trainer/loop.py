@@ -13,7 +13,7 @@ from statistics import fmean
 
 from trainer import keys
 from trainer.algorithm.advantage import assign
-from trainer.algorithm.batch import cut
+from trainer.algorithm.batch import cut, with_gradient
 from trainer.algorithm.critic import critique
 from trainer.canary import check_sync
 from trainer.config import TrialConfig
@@ -47,7 +47,9 @@ def train_step(step: int, parts: Parts, progress: Progress) -> dict[str, float]:
             if mini.samples:  # nothing kept, no optimizer step
                 lr = learning_rate(config, (step - 1) * config.trainer.updates_per_step + number)
                 updates.append(engine.update(mini, scores, config.algorithm, lr))
-                progress.trained_tokens += sum(mini.kept_lengths)
+                progress.trained_tokens += sum(
+                    mini.kept_lengths[i] for i in with_gradient(mini.samples, config.algorithm)
+                )
         generator.load_weights(engine.weights())
 
     progress.step = step
