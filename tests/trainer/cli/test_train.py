@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -68,7 +69,10 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(
     assert run.returncode == 128 + number
     assert "the same command goes on from there" in rest
 
-    assert minrl(*arguments, "--name", "stopped").returncode == 0
+    resumed = minrl(*arguments, "--name", "stopped")
+    assert resumed.returncode == 0
+    [after] = re.findall(r"stopped after step (\d+) of 12", rest)
+    assert f"going on from its checkpoint of step {after} of 12: it was stopped after step {after}\n" in resumed.stdout
     assert minrl(*arguments, "--name", "whole").returncode == 0
     stopped, whole = (TrialRecord(path) for path in sorted((tmp_path / "runs" / "single").iterdir()))
     assert without_machine(stopped.metric_lines()) == without_machine(whole.metric_lines())
