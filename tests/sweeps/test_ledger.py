@@ -20,7 +20,7 @@ from sweeps.spec import SweepSpec
 from sweeps.table import count_states, time_left
 from trainer import keys
 from trainer.record.directory import State, Status, TrialRecord
-from trainer.record.owner import ALIVE, heartbeat
+from trainer.record.owner import ALIVE, heartbeat, note_doing
 from trainer.record.sources import code_hash
 
 SPEC = SweepSpec(source="small.yaml", name="small", variants={"grpo": ("algorithm=grpo",)}, seeds=(0, 1))
@@ -182,6 +182,15 @@ def test_what_was_left_is_told_with_the_step_that_it_goes_on_from(
         for step in (checkpoint, 1):
             (row.path / "checkpoints" / f"step_{step}").mkdir(parents=True)
     assert what_was_left(read_ledger(tmp_path / "small")) == told
+
+
+def test_a_running_trial_tells_what_it_is_doing(begin: Callable[..., Row], tmp_path: Path) -> None:
+    row = begin(State.running)
+    with heartbeat(row.path):
+        note_doing(row.path, "step 4: sampling")
+    assert read_ledger(tmp_path / "small")[0].doing == "step 4: sampling"
+    TrialRecord(row.path).write_status(Status(State.interrupted, 3, 80, 0.0, 0.0, os.getpid(), socket.gethostname()))
+    assert read_ledger(tmp_path / "small")[0].doing is None
 
 
 def test_a_sweep_that_was_never_begun_has_left_nothing(trials: list[Trial], tmp_path: Path) -> None:

@@ -88,8 +88,8 @@ def _train(
         print(left, flush=True)
     with shown_base_training(Console()) as on_step:
         ensure_base(config, runs_dir / ".bases", on_step)
-    run = run_trial(config, identity, record.path, runs_dir / ".bases", tracking)
     with _stop_signals() as stopped_by, shown_progress(Console()) as show:
+        run = run_trial(config, identity, record.path, runs_dir / ".bases", tracking, on_phase=show.doing)
         try:
             for status in run:
                 show(status)
