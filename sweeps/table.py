@@ -131,13 +131,17 @@ def tell_failures(rows: Sequence[Row], console: Console) -> None:
 
 
 def headline(rows: Sequence[Row], sweep: str, at_a_time: int, base: float | None) -> str:
-    """``quickstart: 2 done, 2 running, 4 planned · 130 of 400 steps · about 3 min left``; base is the share of its training, or None."""
+    """``quickstart: 2 done, 2 running, 4 planned · 130 of 400 steps · about 3 min left``.
+
+    base is the share of the base model's training that is done, or None.
+    """
     text = f"{sweep}: {count_states(rows)}"
     if base is not None:
         return f"{text} · training the base model first, once: {base:.0%}"
     taken, steps = sum(row.step for row in rows), sum(row.steps for row in rows)
+    done = f"{taken:,} of {steps:,} steps" if taken else ""
     left = _duration(time_left(rows, at_a_time))
-    return " · ".join(filter(None, (text, taken and f"{taken:,} of {steps:,} steps", left and f"about {left} left")))
+    return " · ".join(filter(None, (text, done, left and f"about {left} left")))
 
 
 def titled(title: str, of: str | None) -> str:

@@ -152,7 +152,8 @@ def test_added_seeds_stay_in_the_plan(tmp_path: Path) -> None:
             {"reason": "ValueError: no"},
             None,
             [
-                "from the start: grpo, seed 0 after it failed (ValueError: no) before its first checkpoint; 1 not begun yet"
+                "from the start: grpo, seed 0 after it failed (ValueError: no) before its first checkpoint; "
+                "1 not begun yet"
             ],
         ),
         (

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from trainer import keys
+from trainer.forecast.estimate import estimate
+from trainer.forecast.memory import GIB
+from trainer.preflight import longest_prompt
 from trainer.record.directory import MetricLine, State, TrialRecord
 
 ROOT = Path(__file__).parents[3]
@@ -41,6 +44,9 @@ def test_a_run_shows_its_steps_and_leaves_a_policy_that_can_be_evaluated(
     status = record.status()
     assert status is not None
     assert status.state is State.done
+    config = record.config()
+    expected = estimate(config, longest_prompt=longest_prompt(config)).memory.peak / GIB
+    assert expected / 1.5 < status.metrics[keys.PERF_PEAK_MEMORY] < expected * 1.5
     assert record.identity().variant == "grpo"
     assert (tmp_path / "runs" / "mlflow.db").is_file()
 
