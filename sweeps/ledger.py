@@ -11,7 +11,7 @@ from typing import Any
 from sweeps.plan import PLAN_FILE, read_plan
 from trainer import keys
 from trainer.record.directory import State, Status, TrialRecord
-from trainer.record.owner import owner_alive
+from trainer.record.owner import doing, owner_alive
 from trainer.record.sources import code_hash
 
 
@@ -31,7 +31,8 @@ class Standing(StrEnum):
 class Row:
     """One planned trial. metrics are the newest that its status holds; times are seconds since the epoch.
 
-    other_code is None where nothing was begun, else whether the trainer's sources have changed since.
+    other_code is None where nothing was begun, else whether the trainer's sources have changed since. doing is what a
+    running trial is at, within a step.
     """
 
     variant: str
@@ -46,6 +47,7 @@ class Row:
     reason: str | None = None
     updated_at: float | None = None
     other_code: bool | None = None
+    doing: str | None = None
 
     @property
     def label(self) -> str:
@@ -83,19 +85,21 @@ def _row(sweep_dir: Path, entry: Mapping[str, Any]) -> Row:
     record = TrialRecord(sweep_dir / entry["directory"])
     status = record.status()
     other_code = _other_code(record)
+    standing = _standing(record, status, other_code)
     return Row(
         variant=entry["variant"],
         seed=entry["seed"],
         axes=entry["axes"],
         trial_id=entry["trial_id"],
         path=record.path,
-        standing=_standing(record, status, other_code),
+        standing=standing,
         step=status.step if status else 0,
         steps=entry["steps"],
         metrics=status.metrics if status else {},
         reason=status.reason if status else None,
         updated_at=status.updated_at if status else None,
         other_code=other_code,
+        doing=doing(record.path) if standing is Standing.running else None,
     )
 
 

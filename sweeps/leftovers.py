@@ -18,6 +18,7 @@ from trainer.record.directory import TrialRecord
 from trainer.tracking.parent import mark_superseded
 
 SUPERSEDED = ".superseded"
+NAMED = 4  # trials in a line
 ORPHANS_WAIT_S = 30.0  # Ray ends the trials of a killed driver within a few seconds
 
 
@@ -52,6 +53,31 @@ def without_orphans(read: ReadRows, console: Console) -> list[Row]:
             console.print(f"waiting for {len(running)} trials of an earlier run to end", highlight=False)
             told = True
         time.sleep(0.5)
+
+
+def what_was_left(to_run: Sequence[Row]) -> list[str]:
+    """Of the trials that are still to run: a line on what goes on, and from which step, and one on what begins anew.
+
+    No lines where none was begun before.
+    """
+    begun = [row for row in to_run if row.standing is not Standing.planned]
+    going_on, anew = [], []
+    for row in begun:
+        step = None if row.other_code else TrialRecord(row.path).checkpoint_step()
+        failed = f" after it failed ({row.reason})" if row.standing is Standing.failed else ""
+        if step is not None:
+            going_on.append(f"{row.name} from step {step} of {row.steps}{failed}")
+        elif row.other_code:
+            anew.append(f"{row.name}, which is of other code")
+        else:
+            anew.append(f"{row.name}{failed or ', which was stopped'} before its first checkpoint")
+    waiting = [f"{len(to_run) - len(begun)} not begun yet"] if begun and len(begun) < len(to_run) else []
+    told = (("going on", _few(going_on)), ("from the start", [*_few(anew), *waiting]))
+    return [f"{heading}: {'; '.join(names)}" for heading, names in told if names]
+
+
+def _few(names: Sequence[str]) -> list[str]:
+    return list(names) if len(names) <= NAMED else [*names[:NAMED], f"and {len(names) - NAMED} more"]
 
 
 def set_aside(rows: Sequence[Row], sweep: str, uri: str | None) -> None:

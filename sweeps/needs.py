@@ -9,11 +9,12 @@ from rich.markup import escape
 
 from sweeps.plan import Trial
 from trainer.cli.reports import estimate_table
-from trainer.config import ModelConfig
+from trainer.config import ModelConfig, TrialConfig
 from trainer.config.machine import check_gpus
 from trainer.errors import ConfigError, MissingError
 from trainer.forecast.estimate import Estimate, estimate
 from trainer.forecast.shapes import parameters_on_meta
+from trainer.preflight import longest_prompt
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,10 +44,12 @@ def group_by_need(trials: Sequence[Trial]) -> dict[Estimate, list[str]]:
     """The variants (with their axes) by what they need; seeds need the same. Raises `ConfigError` (`estimate`)."""
     first_seed = trials[0].identity.seed
     counted: dict[str, int] = {}
+    longest: dict[str, int | None] = {}
     needs: dict[Estimate, list[str]] = {}
     for trial in trials:
         if trial.identity.seed == first_seed:
-            found = estimate(trial.config, _parameters(trial.config.model, counted))
+            prompt = _longest_prompt(trial.config, longest)
+            found = estimate(trial.config, _parameters(trial.config.model, counted), prompt)
             needs.setdefault(found, []).append(trial.identity.run_name.removesuffix(f"-seed{first_seed}"))
     return needs
 
@@ -58,6 +61,14 @@ def _parameters(model: ModelConfig, counted: dict[str, int]) -> int | None:
     if model.path not in counted:
         counted[model.path] = parameters_on_meta(model)
     return counted[model.path]
+
+
+def _longest_prompt(config: TrialConfig, known: dict[str, int | None]) -> int | None:
+    """Once for each task and model: to read the problems takes longer than all else."""
+    asked = repr((config.task, config.model.path, config.evaluation.problems))
+    if asked not in known:
+        known[asked] = longest_prompt(config)
+    return known[asked]
 
 
 def _no_gpus(trials: Sequence[Trial]) -> list[str]:

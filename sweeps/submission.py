@@ -10,7 +10,7 @@ from rich.console import Console
 
 from sweeps.bases import BaseTraining
 from sweeps.ledger import Row, Standing, fold
-from sweeps.leftovers import SUPERSEDED, locked, set_aside, without_orphans
+from sweeps.leftovers import SUPERSEDED, locked, set_aside, what_was_left, without_orphans
 from sweeps.plan import Trial, all_seeds, describe, expand, of_what, write_plan
 from sweeps.spec import SweepSpec
 from sweeps.stopping import StopRequest
@@ -105,6 +105,8 @@ def _submit_locked(submission: Submission, trials: list[Trial], stop: StopReques
     counted = f"{len(trials)} trials, {len(trials) - len(to_run)} done before, {len(to_run)} to run"
     console.print(f"{submission.spec.name}: {counted}", highlight=False)
     console.print(of, highlight=False, markup=False, soft_wrap=True)
+    for line in what_was_left([row for row in rows if submission.has_to_run(row)]):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     # What other code has begun is never continued, whatever may be reused: a trial has one code.
     kept = (Standing.stale,) if submission.reuse_stale else ()
     changed = [row for row in rows if row.other_code and row.standing not in kept]

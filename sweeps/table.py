@@ -15,7 +15,7 @@ from rich.table import Table
 
 from sweeps.ledger import Row, Standing
 from trainer import keys
-from trainer.cli.progress import held_out_accuracy
+from trainer.cli.progress import held_out_accuracy, number
 
 SUMMARY_EVERY_S = 30.0
 COLOURS = {
@@ -28,6 +28,7 @@ COLOURS = {
 }
 FINISHED = (Standing.done, Standing.diverged, Standing.stale)
 ENDED = (*FINISHED, Standing.failed)
+LONG_STEP_S = 10.0  # after which a running trial is shown with what it is doing
 SHOWN = (keys.REWARD_ACCURACY, keys.ROLLOUT_ENTROPY, keys.ROLLOUT_KL_K3)
 # Which rows a short terminal shows first.
 URGENCY = [Standing.running, Standing.failed, Standing.diverged, Standing.interrupted, Standing.planned, Standing.done]
@@ -51,12 +52,18 @@ def trial_table(rows: Sequence[Row], title: str, limit: int | None = None) -> Ta
         table.add_row(
             row.label,
             str(row.seed),
-            f"[{COLOURS.get(row.standing, 'dim')}]{row.standing}[/]",
+            f"[{COLOURS.get(row.standing, 'dim')}]{escape(_state(row))}[/]",
             f"{row.step}/{row.steps}",
             *(_number(row.metrics.get(key)) for key in SHOWN),
             _duration(row.seconds_left) if row.standing is Standing.running else "",
         )
     return table
+
+
+def _state(row: Row) -> str:
+    """What it is doing where a step takes long: without it nothing moves on the table for minutes."""
+    silent = time.time() - (row.updated_at or 0.0)
+    return row.doing if row.doing and silent > LONG_STEP_S else str(row.standing)
 
 
 def summary_table(rows: Sequence[Row], title: str) -> Table:
@@ -124,12 +131,17 @@ def tell_failures(rows: Sequence[Row], console: Console) -> None:
 
 
 def headline(rows: Sequence[Row], sweep: str, at_a_time: int, base: float | None) -> str:
-    """``quickstart: 2 done, 2 running, 4 planned · about 3 min left``; base is the share of its training, or None."""
+    """``quickstart: 2 done, 2 running, 4 planned · 130 of 400 steps · about 3 min left``.
+
+    base is the share of the base model's training that is done, or None.
+    """
     text = f"{sweep}: {count_states(rows)}"
     if base is not None:
         return f"{text} · training the base model first, once: {base:.0%}"
+    taken, steps = sum(row.step for row in rows), sum(row.steps for row in rows)
+    done = f"{taken:,} of {steps:,} steps" if taken else ""
     left = _duration(time_left(rows, at_a_time))
-    return f"{text} · about {left} left" if left else text
+    return " · ".join(filter(None, (text, done, left and f"about {left} left")))
 
 
 def titled(title: str, of: str | None) -> str:
@@ -221,7 +233,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    return "" if value is None else number(value, ".3f")
 
 
 def _duration(seconds: float | None) -> str:

@@ -28,13 +28,14 @@ RESPONSE_LENGTH_CLIP_RATIO = "response_length/clip_ratio"  # share of responses 
 SYNC_LOGPROB_DIFF_MEAN = "sync/logprob_diff/mean"  # mean over tokens of |log pi_generator - log pi_engine|; nats
 SYNC_LOGPROB_DIFF_MAX = "sync/logprob_diff/max"
 
-# What was trained on.
+# What was trained on. A sample of zero advantage has no gradient where there is no KL loss and no entropy bonus, and
+# runs through no pass of an update: of it counts what was scored before the step's first update.
 BATCH_KEPT = "batch/kept_frac"  # share of responses that take part in the update
 BATCH_EMPTY_UPDATES = "batch/empty_updates"  # mini-batches of the step with nothing kept: no optimizer step was taken
 ACTOR_PG_LOSS = "actor/pg_loss"  # policy-gradient loss, aggregated as configured; mean over the step's updates
 ACTOR_ENTROPY = "actor/entropy"  # entropy aggregated like the loss, over trained samples
 ACTOR_KL_LOSS = "actor/kl_loss"  # kl_loss_type's estimator aggregated like the loss, over trained samples
-ACTOR_PPO_KL = "actor/ppo_kl"  # mean over trained tokens of log pi_old - log pi
+ACTOR_PPO_KL = "actor/ppo_kl"  # mean over the tokens of the update's passes of log pi_old - log pi
 ACTOR_PG_CLIPFRAC = "actor/pg_clipfrac"  # share of trained tokens whose clipped term is the one that counts
 ACTOR_TIS_CLIPFRAC = "actor/tis_clipfrac"  # share of trained tokens whose importance weight tis_clip cut
 ACTOR_GRAD_NORM = "actor/grad_norm"  # before clipping; mean over the step's updates

@@ -7,13 +7,13 @@ Everything that distinguishes one algorithm from another is in `config.algorithm
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import fmean
 
 from trainer import keys
 from trainer.algorithm.advantage import assign
-from trainer.algorithm.batch import cut
+from trainer.algorithm.batch import cut, with_gradient
 from trainer.algorithm.critic import critique
 from trainer.canary import check_sync
 from trainer.config import TrialConfig
@@ -23,11 +23,23 @@ from trainer.record.checkpoint import Progress
 from trainer.seeds import derive
 from trainer.tasks.verify import verify
 
+OnPhase = Callable[[str], None]
+DOING = {
+    "sample": "sampling",
+    "verify": "checking answers",
+    "score": "scoring",
+    "update": "updating",
+    "evaluate": "evaluating",
+}
 
-def train_step(step: int, parts: Parts, progress: Progress) -> dict[str, float]:
-    """Takes step 1, 2, ... and returns its metrics; `progress` is brought up to date."""
+
+def train_step(step: int, parts: Parts, progress: Progress, on_phase: OnPhase) -> dict[str, float]:
+    """Takes step 1, 2, ... and returns its metrics; `progress` is brought up to date.
+
+    `on_phase` is told what begins, in words fit to show: "sampling", "updating 2 of 4".
+    """
     config, generator, engine = parts.config, parts.generator, parts.engine
-    clock = Clock()
+    clock = Clock(on_phase)
 
     with clock("sample"):
         problems = parts.order.batch(step)  # the same for a seed, whatever the variant
@@ -43,11 +55,15 @@ def train_step(step: int, parts: Parts, progress: Progress) -> dict[str, float]:
         metrics = {**measure(groups, credits, scores, config.rollout.max_response_length), **synced}
     with clock("update"):
         updates: list[Mapping[str, float]] = []
-        for number, mini in enumerate(cut(groups, credits, config.trainer.updates_per_step)):
+        count = config.trainer.updates_per_step
+        for number, mini in enumerate(cut(groups, credits, count)):
+            on_phase(f"{DOING['update']} {number + 1} of {count}")
             if mini.samples:  # nothing kept, no optimizer step
                 lr = learning_rate(config, (step - 1) * config.trainer.updates_per_step + number)
                 updates.append(engine.update(mini, scores, config.algorithm, lr))
-                progress.trained_tokens += sum(mini.kept_lengths)
+                progress.trained_tokens += sum(
+                    mini.kept_lengths[i] for i in with_gradient(mini.samples, config.algorithm)
+                )
         generator.load_weights(engine.weights())
 
     progress.step = step
@@ -74,13 +90,15 @@ def learning_rate(config: TrialConfig, update: int) -> float:
 
 
 class Clock:
-    """Seconds by phase."""
+    """Seconds by phase; `on_phase` is told what each is `DOING` when it begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_phase: OnPhase) -> None:
         self.seconds: dict[str, float] = {}
+        self._on_phase = on_phase
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
+        self._on_phase(DOING[phase])
         start = time.perf_counter()
         yield
         self.seconds[phase] = time.perf_counter() - start

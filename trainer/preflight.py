@@ -18,9 +18,11 @@ from trainer.config.names import Names, names_of
 from trainer.errors import ConfigError
 from trainer.policy.folder import check_ends, positions
 from trainer.policy.lengths import PromptRoom, check_lengths, prompt_room
-from trainer.policy.prompts import check_framing
+from trainer.policy.prompts import check_framing, encode_prompts
 from trainer.tasks import GradingTask, load_task
 from trainer.tasks.sample import evaluated_in_training
+
+LONGEST_TEXTS = 64  # of a task, among which the one with the most tokens is looked for
 
 
 def check_response(config: TrialConfig) -> None:
@@ -59,6 +61,28 @@ def check_prompts(config: TrialConfig) -> None:
     tokenizer = character_tokenizer() if folder is None else load_tokenizer(folder)
     heldout = evaluated_in_training(task, config.evaluation.problems)
     check_lengths(tokenizer, _room(config, folder), {"training": task.train(), "held-out": heldout})
+
+
+def longest_prompt(config: TrialConfig) -> int | None:
+    """Tokens of the longest prompt that a trial may sample after; None where its model or its task is not here.
+
+    Of a given model the texts with the most characters are tokenized, and not tens of thousands of others.
+    """
+    path = config.model.path
+    folder = None if path is None else _files(path)
+    try:
+        task = load_task(config.task)
+        problems = [*task.train(), *evaluated_in_training(task, config.evaluation.problems)]
+        if path is None:
+            return max(len(problem.prompt) for problem in problems)  # the toy has a token for each character
+        if folder is None:
+            return None
+        from trainer.policy.model import load_tokenizer  # here, for it brings torch
+
+        longest = sorted(problems, key=lambda problem: -len(problem.prompt))[:LONGEST_TEXTS]
+        return max(map(len, encode_prompts(load_tokenizer(folder), longest)))
+    except (ConfigError, ValueError):  # told by the checks, or by the trial
+        return None
 
 
 def _room(config: TrialConfig, folder: Path | None) -> PromptRoom:

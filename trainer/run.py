@@ -14,7 +14,8 @@ import resource
 import shutil
 import socket
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -37,7 +38,7 @@ from trainer.ranks.launch import Launcher, LocalLauncher
 from trainer.record.checkpoint import Progress, load_checkpoint, save_checkpoint
 from trainer.record.directory import State, Status, TrialIdentity, TrialRecord
 from trainer.record.environment import environment, with_commit
-from trainer.record.owner import heartbeat
+from trainer.record.owner import heartbeat, note_doing
 from trainer.record.samples import write_samples
 from trainer.rollout import Problem
 from trainer.seeds import derive
@@ -54,12 +55,14 @@ def run_trial(
     bases_dir: Path,
     tracking: Tracking | None,
     launcher: Launcher | None = None,
+    on_phase: Callable[[int, str], None] | None = None,
 ) -> Generator[Status, None, None]:
     """Runs one trial from wherever its directory `path` says it stands to its end; yields its status after every step.
 
     A trial that is done yields its status once. The caller sees to it that a directory holds one trial of one code. An
     error of the trial is recorded as `failed` and raised; a loss that is not finite ends it as `diverged`, unraised.
     `launcher` starts the other ranks of an engine that has some: processes on this machine unless told otherwise.
+    `on_phase` is told within a step what is being done: the step, and what, as in "sampling". So is the file `alive`.
     """
     record = TrialRecord(path)
     status = record.status()
@@ -69,7 +72,7 @@ def run_trial(
         return
     if not record.exists:
         record.create(config, identity, environment())
-    trial = _Trial(config, record, bases_dir, tracking, launcher or LocalLauncher(), status)
+    trial = _Trial(config, record, bases_dir, tracking, launcher or LocalLauncher(), status, on_phase)
     try:
         with heartbeat(path):
             yield from trial.run()
@@ -98,11 +101,13 @@ class _Trial:
         tracking: Tracking | None,
         launcher: Launcher,
         before: Status | None,
+        on_phase: Callable[[int, str], None] | None,
     ) -> None:
         self._config = config
         self._record = record
         self._bases_dir = bases_dir
         self._launcher = launcher
+        self._on_phase = on_phase
         self._lines = {line.step: line for line in record.repair_metrics()}
         self._mirror = Mirror(tracking, record) if tracking else None
         self._progress = Progress()
@@ -128,7 +133,7 @@ class _Trial:
         while self._progress.step < self._config.trainer.steps:
             step = self._progress.step + 1
             try:
-                metrics = train_step(step, parts, self._progress)
+                metrics = train_step(step, parts, self._progress, partial(self._tell, step))
             except DivergedError as error:
                 yield self.end(State.diverged, f"step {step}: {error}")
                 return
@@ -149,6 +154,7 @@ class _Trial:
 
     def _build(self) -> Parts:
         """Loads or trains the base, and restores the newest checkpoint into it."""
+        self._tell(0, "loading the model")
         self._base = ensure_base(self._config, self._bases_dir)
         parts = self._parts = build_parts(self._config, self._base, self._launcher)
         self._record.write_environment(with_commit(self._record.environment(), self._config))
@@ -177,7 +183,7 @@ class _Trial:
         return self._status(State.running)
 
     def _evaluate(self, step: int, parts: Parts, heldout: Sequence[Problem]) -> dict[str, float]:
-        clock = Clock()
+        clock = Clock(partial(self._tell, step))
         with clock("evaluate"):
             seed = derive(self._config.seed, "evaluate", step)
             k, scored = self._config.evaluation.k, self._config.evaluation.score_problems
@@ -198,6 +204,11 @@ class _Trial:
         credits = assign(groups, self._config.algorithm, derive(self._config.seed, "assign", step))
         rows = sample_rows(step, groups, credits, result.scores)
         write_samples(self._record.path / "samples" / f"step_{step}.parquet", rows)
+
+    def _tell(self, step: int, doing: str) -> None:
+        note_doing(self._record.path, f"step {step}: {doing}" if step else doing)
+        if self._on_phase is not None:
+            self._on_phase(step, doing)
 
     def _status(self, state: State, reason: str | None = None) -> Status:
         status = Status(

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from sweeps.ledger import Row, Standing, read_ledger, sweep_names
+from sweeps.leftovers import what_was_left
 from sweeps.plan import Trial, all_seeds, describe, expand, write_plan
 from sweeps.spec import SweepSpec
 from sweeps.table import count_states, time_left
 from trainer import keys
 from trainer.record.directory import State, Status, TrialRecord
-from trainer.record.owner import ALIVE, heartbeat
+from trainer.record.owner import ALIVE, heartbeat, note_doing
 from trainer.record.sources import code_hash
 
 SPEC = SweepSpec(source="small.yaml", name="small", variants={"grpo": ("algorithm=grpo",)}, seeds=(0, 1))
@@ -131,3 +132,74 @@ def test_added_seeds_stay_in_the_plan(tmp_path: Path) -> None:
     write_plan(sweep_dir, describe(SPEC, expand(SPEC, seeds), code_hash()))
     assert all_seeds(SPEC, sweep_dir, added=()) == (0, 1, 5, 7)
     assert len(read_ledger(sweep_dir)) == 4
+
+
+@pytest.mark.parametrize(
+    ("state", "changed", "checkpoint", "told"),
+    [
+        (State.interrupted, {}, 2, ["going on: grpo, seed 0 from step 2 of 50", "from the start: 1 not begun yet"]),
+        (
+            State.failed,
+            {"reason": "ValueError: no"},
+            10,
+            [
+                "going on: grpo, seed 0 from step 10 of 50 after it failed (ValueError: no)",
+                "from the start: 1 not begun yet",
+            ],
+        ),
+        (
+            State.failed,
+            {"reason": "ValueError: no"},
+            None,
+            [
+                "from the start: grpo, seed 0 after it failed (ValueError: no) before its first checkpoint; "
+                "1 not begun yet"
+            ],
+        ),
+        (
+            State.interrupted,
+            {},
+            None,
+            ["from the start: grpo, seed 0, which was stopped before its first checkpoint; 1 not begun yet"],
+        ),
+        (
+            State.interrupted,
+            {"code": "another"},
+            2,
+            ["from the start: grpo, seed 0, which is of other code; 1 not begun yet"],
+        ),
+    ],
+)
+def test_what_was_left_is_told_with_the_step_that_it_goes_on_from(
+    begin: Callable[..., Row],
+    tmp_path: Path,
+    state: State,
+    changed: dict[str, str],
+    checkpoint: int | None,
+    told: list[str],
+) -> None:
+    row = begin(state, **changed)
+    if checkpoint is not None:
+        for step in (checkpoint, 1):
+            (row.path / "checkpoints" / f"step_{step}").mkdir(parents=True)
+    assert what_was_left(read_ledger(tmp_path / "small")) == told
+
+
+def test_a_running_trial_tells_what_it_is_doing(begin: Callable[..., Row], tmp_path: Path) -> None:
+    row = begin(State.running)
+    with heartbeat(row.path):
+        note_doing(row.path, "step 4: sampling")
+    assert read_ledger(tmp_path / "small")[0].doing == "step 4: sampling"
+    TrialRecord(row.path).write_status(Status(State.interrupted, 3, 80, 0.0, 0.0, os.getpid(), socket.gethostname()))
+    assert read_ledger(tmp_path / "small")[0].doing is None
+
+
+def test_a_sweep_that_was_never_begun_has_left_nothing(trials: list[Trial], tmp_path: Path) -> None:
+    assert what_was_left(read_ledger(tmp_path / "small")) == []
+
+
+def test_of_many_trials_some_are_named(begin: Callable[..., Row]) -> None:
+    row = begin(State.interrupted)
+    (row.path / "checkpoints" / "step_2").mkdir(parents=True)
+    [line] = what_was_left([row] * 9)
+    assert line == f"going on: {'; '.join(['grpo, seed 0 from step 2 of 50'] * 4)}; and 5 more"

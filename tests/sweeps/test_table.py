@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 from rich.console import Console
 
-from sweeps.table import LiveView, print_differences
+from sweeps.ledger import Row, Standing
+from sweeps.table import LiveView, headline, print_differences, trial_table
 
 
 def _told(by_variant: dict[str, dict[str, str]]) -> list[str]:
@@ -30,3 +34,15 @@ def test_a_live_table_says_what_its_trials_are_of() -> None:
     with LiveView(console, list, "mine", 1, of="qwen [x]; math (math500), 500 held-out problems"):
         pass
     assert "qwen [x]; math (math500), 500 held-out problems" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_step_that_takes_long_is_shown_with_what_it_does(tmp_path: Path) -> None:
+    row = Row("grpo", 0, {}, "id", tmp_path, Standing.running, 3, 80, doing="step 4: updating 2 of 4")
+    for silent, state in ((2.0, "running"), (30.0, "step 4: updating 2 of 4")):
+        table = trial_table([replace(row, updated_at=time.time() - silent)], "mine")
+        assert list(table.columns[2].cells) == [f"[cyan]{state}[/]"]
+
+
+def test_a_headline_counts_steps(tmp_path: Path) -> None:
+    rows = [Row("grpo", seed, {}, "id", tmp_path, Standing.running, 3, 80) for seed in (0, 1)]
+    assert headline(rows, "mine", 1, None) == "mine: 2 running · 6 of 160 steps"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainer.algorithm.advantage import Credit, TokenCredit
+from trainer.config import AlgorithmConfig
 from trainer.rollout import Group, Rollout
 
 
@@ -61,3 +62,17 @@ def cut(groups: Sequence[Group], credits: Sequence[Credit], updates: int) -> lis
                 samples[position // size].append(Sample(index, rollout, advantage, each))
             index += 1
     return [MiniBatch(tuple(kept), tuple(all_)) for kept, all_ in zip(samples, lengths, strict=True)]
+
+
+def with_gradient(samples: Sequence[Sample], algorithm: AlgorithmConfig) -> list[int]:
+    """The positions of those samples whose passes can change an update; what the others add is zero.
+
+    Without KL loss and entropy bonus a sample of zero advantage adds 0 to the loss and to every gradient. Where that
+    leaves none, the shortest stays: its gradient of zeros is what the optimizer steps on, with its moments and weight
+    decay, while no gradient at all would be no step.
+    """
+    every = list(range(len(samples)))
+    if algorithm.kl_loss_coef or algorithm.entropy_coeff:
+        return every
+    found = [i for i in every if samples[i].advantage or samples[i].tokens is not None]
+    return found or sorted(every, key=lambda i: samples[i].num_tokens)[:1]

@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from rich.console import Console
 from rich.console import Group as Shown
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -62,7 +62,7 @@ def shown_standing(console: Console, plan: Plan) -> Iterator[Callable[[Subject],
     if not console.is_terminal:
         yield lambda subject: _teller(subject.name)
         return
-    columns = (BarColumn(bar_width=20), TextColumn("{task.description}"))
+    columns = (BarColumn(bar_width=20), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
 
         def listener(subject: Subject) -> OnStanding:

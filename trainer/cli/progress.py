@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
 
 from trainer import keys
 from trainer.record.directory import Status
@@ -26,30 +27,68 @@ EVALUATED = (  # of a step 0
     ("KL", keys.val(keys.VAL_ALL, "kl_k3"), ".4f"),
 )
 BASE_LINE_EVERY = 100  # steps of a base model's training, in a log
+LINE_EVERY_S = 60.0  # in a log, within a step that takes longer
 
 
 class Show(Protocol):
-    """Called with the trial's status after each step."""
+    """Called with the trial's status after each step, and within a step by `doing` with what is being done."""
 
     def __call__(self, status: Status) -> None: ...
+
+    def doing(self, step: int, what: str) -> None: ...
 
 
 @contextmanager
 def shown_progress(console: Console) -> Iterator[Show]:
-    """What to call after each step, for as long as the block lasts."""
-    clock = RemainingTime()
+    """What to call for as long as the block lasts."""
     if not console.is_terminal:
-        yield lambda status: print(step_line(status, clock.seconds_left(status)), flush=True)
+        yield _Lines()
         return
-    columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
+    columns = (BarColumn(bar_width=24), TextColumn("{task.description}"), _DoingColumn())
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("starting", total=None)
+        yield _Bar(progress)
 
-        def show(status: Status) -> None:
-            line = step_line(status, clock.seconds_left(status))
-            progress.update(bar, total=status.steps, completed=status.step, description=line)
 
-        yield show
+class _Lines:
+    """A line a step, and one a minute within a step that takes longer."""
+
+    def __init__(self) -> None:
+        self._remaining = RemainingTime()
+        self._began = self._told = time.monotonic()
+
+    def __call__(self, status: Status) -> None:
+        self._began = self._told = time.monotonic()
+        print(step_line(status, self._remaining.seconds_left(status)), flush=True)
+
+    def doing(self, step: int, what: str) -> None:
+        now = time.monotonic()
+        if now - self._told >= LINE_EVERY_S:
+            self._told = now
+            print(f"  step {step}: {what} after {duration(now - self._began)}", flush=True)
+
+
+class _Bar:
+    """The last step's line, and beside it what is being done, for how long."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._remaining = RemainingTime()
+        self._progress = progress
+        self._bar = progress.add_task("starting", total=None, doing="", since=0.0)
+
+    def __call__(self, status: Status) -> None:
+        line = step_line(status, self._remaining.seconds_left(status))
+        self._progress.update(self._bar, total=status.steps, completed=status.step, description=line, doing="")
+
+    def doing(self, step: int, what: str) -> None:
+        self._progress.update(self._bar, doing=what, since=time.monotonic())
+
+
+class _DoingColumn(ProgressColumn):
+    """``sampling 0:42``, which goes on counting between two calls; nothing in the first second."""
+
+    def render(self, task: Task) -> Text:
+        seconds = time.monotonic() - task.fields["since"]
+        return Text(f"{task.fields['doing']} {duration(seconds)}" if task.fields["doing"] and seconds >= 1 else "")
 
 
 @contextmanager
@@ -130,4 +169,10 @@ class RemainingTime:
 
 
 def _value(metrics: Mapping[str, float], key: str, form: str) -> str:
-    return format(metrics[key], form) if key in metrics else "-"
+    return number(metrics[key], form) if key in metrics else "-"
+
+
+def number(value: float, form: str) -> str:
+    """In the format `form`, or with one digit that counts where that would read as nothing: 0.0031, but 2e-05."""
+    text = format(value, form)
+    return format(value, ".1g") if value and not text.strip("+-0.,") else text

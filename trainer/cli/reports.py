@@ -13,6 +13,20 @@ from trainer.forecast.memory import GIB
 HEADINGS = {"all_wrong_frac": "all wrong", "mixed_frac": "mixed", "all_correct_frac": "all correct"}
 
 
+_PARTS = {  # of a trial's memory, with what is to be said of them
+    "process": "before it holds a model",
+    "weights": "",
+    "optimizer": "",
+    "reference": "",
+    "copy": "of the weights, for sampling",
+    "gradients": "",
+    "activations": "",
+    "logits": "",
+    "scoring": "while the updates' is free",
+    "generator": "",
+}
+
+
 def base_table(report: Mapping[str, Any]) -> Table:
     """One line a difficulty, from the base's report.json."""
     rows = {name: row for name, row in report.items() if isinstance(row, Mapping)}
@@ -24,13 +38,15 @@ def estimate_table(needs: Estimate, title: str) -> Table:
     memory, work, seconds = needs.memory, needs.work, needs.seconds
     table = Table("", "estimate", "", title=title, title_justify="left")
     reserved = f"of one {needs.accelerator}, and {RESERVED_GIB:g} GiB for the driver"
-    where = reserved if needs.accelerator else "of the process, and 1 GiB for libraries"
+    where = reserved if needs.accelerator else "of the process"
     table.add_row("parameters", _count(needs.parameters))
+    source = "of the task's problems" if needs.prompt_known else "as rollout.max_prompt_length and the model allow"
+    table.add_row("longest prompt", f"{needs.prompt_tokens:,} tokens", source)
     table.add_row("memory", _bytes(memory.peak), where)
-    for name in ("weights", "optimizer", "reference", "gradients", "activations", "logits", "generator"):
+    for name, remark in _PARTS.items():
         if getattr(memory, name):
-            lent = name == "generator" and memory.lent
-            table.add_row(f"  {name}", _bytes(getattr(memory, name)), "while the updates' is free" if lent else "")
+            lent = "while the updates' is free" if name == "generator" and memory.lent else remark
+            table.add_row(f"  {name}", _bytes(getattr(memory, name)), lent)
     if memory.host:
         table.add_row("host memory", _bytes(memory.host), "offloaded, all ranks")
     table.add_row("a step's responses", f"{work.responses:,}", f"{_count(work.tokens)} tokens, at half the longest")

@@ -83,10 +83,13 @@ def _train(
     from trainer.run import run_trial
 
     print(f"{identity.run_name}: {record.path}\n{names_before(config)}", flush=True)
+    left = _what_was_left(record)
+    if left:
+        print(left, flush=True)
     with shown_base_training(Console()) as on_step:
         ensure_base(config, runs_dir / ".bases", on_step)
-    run = run_trial(config, identity, record.path, runs_dir / ".bases", tracking)
     with _stop_signals() as stopped_by, shown_progress(Console()) as show:
+        run = run_trial(config, identity, record.path, runs_dir / ".bases", tracking, on_phase=show.doing)
         try:
             for status in run:
                 show(status)
@@ -97,11 +100,22 @@ def _train(
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
     if status.state.final:
-        left = record.path / "policy" if status.state == "done" else record.path
-        print(f"{status.state}{f' ({status.reason})' if status.reason else ''}: {left}")
+        place = record.path / "policy" if status.state == "done" else record.path
+        print(f"{status.state}{f' ({status.reason})' if status.reason else ''}: {place}")
         return
     print(f"stopped after step {status.step} of {status.steps}; the same command goes on from there")
     raise typer.Exit(128 + (stopped_by() or 0))
+
+
+def _what_was_left(record: TrialRecord) -> str | None:
+    """From where a trial that was begun goes on; None for one that was not."""
+    status, step = record.status(), record.checkpoint_step()
+    if status is None:
+        return None
+    ended = f"it failed ({status.reason})" if status.state == "failed" else "it was stopped"
+    if step is None:
+        return f"beginning anew: {ended} before its first checkpoint"
+    return f"going on from its checkpoint of step {step} of {status.steps}: {ended} after step {status.step}"
 
 
 @contextmanager

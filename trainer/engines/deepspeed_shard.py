@@ -92,7 +92,7 @@ class Shard:
 
     def update(self, mini: MiniBatch, scores: Scores, algorithm: AlgorithmConfig, lr: float) -> Mapping[str, float]:
         """As `Engine.update`; Sample.index points into `scores`. Raises `DivergedError` on all ranks or on none."""
-        passes = len(self._passes.share(self.policy, mini, algorithm.objective))
+        passes = len(self._passes.share(self.policy, mini, algorithm))
         totals = self._passes.differentiate(self.policy, mini, scores, algorithm, self._backward(passes))
         totals = self._summed(totals)
         norm = self._norm_before_step()
@@ -110,11 +110,10 @@ class Shard:
             raise DivergedError("a weight is not finite")
         return actor_metrics(totals, norm, lr, algorithm)
 
-    def _forward(self, model: PreTrainedModel, *arguments: Any, **options: Any) -> tuple[Tensor, Tensor]:
-        if model is self.policy:
-            values: tuple[Tensor, Tensor] = self._engine(*arguments, **options, agree=self._most)
-            return values
-        return logprobs_and_entropies(model, *arguments, **options)
+    def _forward(self, policy: PreTrainedModel, *arguments: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        """By DeepSpeed's engine, which holds the policy."""
+        values: tuple[Tensor, Tensor] = self._engine(*arguments, **options, agree=self._most)
+        return values
 
     def _most(self, chunks: int) -> int:
         """Of any rank, in this pass: under ZeRO-3 the head is gathered for each chunk, by all ranks at once."""

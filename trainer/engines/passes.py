@@ -9,12 +9,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trainer import keys
-from trainer.algorithm.batch import MiniBatch, Sample
-from trainer.algorithm.loss import importance_weights, preference_terms, token_terms, token_weights
+from trainer.algorithm.batch import MiniBatch, Sample, with_gradient
+from trainer.algorithm.loss import importance_weights, kl_terms, preference_terms, token_terms, token_weights
 from trainer.config import AlgorithmConfig, EngineConfig
 from trainer.config.choices import Objective
 from trainer.policy.attention import compute_dtype, takes_packed
-from trainer.policy.logprob import collate, logprobs_and_entropies
+from trainer.policy.logprob import collate, logprobs_alone, logprobs_and_entropies
 from trainer.policy.packing import MicroBatch, deal, pack_pairs
 from trainer.rollout import Rollout, Scores
 
@@ -30,7 +30,7 @@ class Passes:
     Whether these are padded rows or packed end to end is the attention's choice (`trainer.policy.attention`).
 
     Of `ranks` processes that are given the same samples, this is number `rank`: it takes its own share of them.
-    `forward` is what runs a model: an engine that wraps its policy puts itself in between.
+    `forward` is what runs the policy: an engine that wraps it puts itself in between.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Passes:
             batch = collate([rollouts[row] for row in micro.rows], self._device, takes_packed(policy))
             with self._autocast:
                 values, entropy = self._forward(policy, batch, self._config.logit_chunk_tokens)
-                ref_values, _ = self._forward(reference, batch, self._config.logit_chunk_tokens)
+                ref_values = logprobs_alone(reference, batch, self._config.logit_chunk_tokens)
             if not micro.counts:
                 continue
             for into, lines in ((logprobs, values), (entropies, entropy), (references, ref_values)):
@@ -82,11 +82,12 @@ class Passes:
         """Calls `backward` on the loss of each micro-batch of this rank's share; returns the share's sums.
 
         The losses of the micro-batches, of all ranks together, add up to the mini-batch's: their weights hold its
-        denominator. So do the sums, for `actor_metrics`.
+        denominator. So do the sums, for `actor_metrics`. Samples without a gradient (`with_gradient`) run through no
+        pass; rank 0 counts what was scored of them.
         """
         weights = token_weights(mini.kept_lengths, mini.all_lengths, algorithm, self._max_response_length)
-        totals: dict[str, float] = {}
-        for micro in self.share(policy, mini, algorithm.objective):
+        totals = self._spared(mini, weights, scores, algorithm) if self._rank == 0 else {}
+        for micro in self.share(policy, mini, algorithm):
             used = [weights[row] if micro.counts else 0.0 for row in micro.rows]
             loss, sums = self._loss(policy, mini, micro.rows, used, scores, algorithm)
             backward(loss)
@@ -94,13 +95,15 @@ class Passes:
                 totals[name] = totals.get(name, 0.0) + (value.item() if micro.counts else 0.0)
         return totals
 
-    def share(self, policy: PreTrainedModel, mini: MiniBatch, objective: Objective) -> list[MicroBatch]:
+    def share(self, policy: PreTrainedModel, mini: MiniBatch, algorithm: AlgorithmConfig) -> list[MicroBatch]:
         """This rank's micro-batches of `mini`, in the order of their passes. DPO's pairs stay together, on one rank."""
-        lengths = [sample.num_tokens for sample in mini.samples]
-        if objective is not Objective.dpo:
-            return self._share(policy, lengths)
-        packed = pack_pairs(lengths, self._config.micro_batch_tokens, padded=not takes_packed(policy))
-        return [MicroBatch(tuple(rows)) for rows in packed]
+        rows = with_gradient(mini.samples, algorithm)
+        lengths = [mini.samples[row].num_tokens for row in rows]
+        if algorithm.objective is Objective.dpo:
+            packed = pack_pairs(lengths, self._config.micro_batch_tokens, padded=not takes_packed(policy))
+            return [MicroBatch(tuple(places)) for places in packed]
+        dealt = self._share(policy, lengths)
+        return [MicroBatch(tuple(rows[place] for place in micro.rows), micro.counts) for micro in dealt]
 
     def _share(self, policy: PreTrainedModel, lengths: Sequence[int]) -> list[MicroBatch]:
         return deal(lengths, self._config.micro_batch_tokens, self._ranks, padded=not takes_packed(policy))[self._rank]
@@ -150,11 +153,37 @@ class Passes:
             "old_minus_new": -(terms.log_ratio * mask).sum(),
             "clipped": (terms.clipped * mask).sum(),
             "tokens": mask.sum(),
+            "passed": mask.sum(),
             **pair_sums,
         }
         if importance is not None and algorithm.tis_clip is not None:
             sums["truncated"] = ((importance >= algorithm.tis_clip) * mask).sum()
         return loss, sums
+
+    @staticmethod
+    def _spared(
+        mini: MiniBatch, weights: Sequence[float], scores: Scores, algorithm: AlgorithmConfig
+    ) -> dict[str, float]:
+        """The sums of the samples that run through no pass, from their scores. They have no ratio, but are not cut."""
+        sums: dict[str, float] = {}
+        run = set(with_gradient(mini.samples, algorithm))
+        for row, sample in enumerate(mini.samples):
+            if row in run:
+                continue
+            index, rollout = sample.index, sample.rollout
+            logprobs = scores.logprobs[index]
+            kl = kl_terms(logprobs, scores.ref_logprobs[index], algorithm.kl_loss_type)
+            found = {
+                "kl": weights[row] * kl.sum().item(),
+                "entropy": weights[row] * scores.entropies[index].sum().item(),
+                "tokens": len(logprobs),
+            }
+            if algorithm.tis_clip is not None:
+                importance = importance_weights(logprobs, torch.tensor(rollout.logprobs), algorithm.tis_clip)
+                found["truncated"] = (importance >= algorithm.tis_clip).sum().item()
+            for name, value in found.items():
+                sums[name] = sums.get(name, 0.0) + value
+        return sums
 
     def _importance(self, samples: Sequence[Sample], scores: Scores, algorithm: AlgorithmConfig) -> Tensor | None:
         """[B, T], or None where truncated importance sampling is off."""
@@ -182,7 +211,7 @@ def actor_metrics(
     metrics = {
         keys.ACTOR_KL_LOSS: totals["kl"],
         keys.ACTOR_ENTROPY: totals["entropy"],
-        keys.ACTOR_PPO_KL: totals["old_minus_new"] / totals["tokens"],
+        keys.ACTOR_PPO_KL: totals["old_minus_new"] / totals["passed"],
         keys.ACTOR_GRAD_NORM: grad_norm,
         keys.ACTOR_LR: lr,
     }

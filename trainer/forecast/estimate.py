@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from trainer.config import TrialConfig
 from trainer.config.accelerators import ACCELERATORS, Accelerator
-from trainer.config.choices import EngineBackend, Offload
-from trainer.forecast.memory import GIB, Memory, has_copy, memory_of
+from trainer.config.choices import EngineBackend, GeneratorBackend, Offload
+from trainer.forecast.memory import GIB, Memory, memory_of
 from trainer.forecast.shapes import Shape, shape_of
 from trainer.forecast.work import Seconds, Work, concurrent_responses, seconds_of, work_of
 
@@ -19,9 +19,14 @@ RESERVED_GIB = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What one trial needs. seconds is None without an accelerator; warnings tell what does not fit."""
+    """What one trial needs. seconds is None without an accelerator; warnings tell what does not fit.
+
+    prompt_tokens: of the longest prompt, the task's own if `prompt_known`, else as long as the configuration allows.
+    """
 
     parameters: int
+    prompt_tokens: int
+    prompt_known: bool
     ranks: int
     accelerator: str | None
     memory: Memory
@@ -30,20 +35,25 @@ class Estimate:
     warnings: tuple[str, ...]
 
 
-def estimate(config: TrialConfig, parameters: int | None = None) -> Estimate:
+def estimate(config: TrialConfig, parameters: int | None = None, longest_prompt: int | None = None) -> Estimate:
     """`parameters` overrides the count by formula, for a model of another family.
 
+    longest_prompt: in tokens, where the task's problems are at hand; else prompts may be as long as there is room for.
     Raises `ConfigError` where the model's config.json does not describe a decoder.
     """
     shape = shape_of(config.model)
     parameters = parameters or shape.parameters
     name = config.resources.accelerator
     device = ACCELERATORS[name] if name is not None else None
-    memory = memory_of(config, shape, parameters, device)
+    rollout = config.rollout
+    room = min(rollout.max_prompt_length, max(1, shape.max_positions - rollout.max_response_length))
+    prompt = room if longest_prompt is None else min(longest_prompt, room)
+    memory = memory_of(config, shape, parameters, device, prompt)
     work = work_of(config, shape)
     seconds = seconds_of(config, shape, parameters, memory, work, device) if device else None
     warnings = tuple(_warnings(config, shape, parameters, memory, device))
-    return Estimate(parameters, config.engine.ranks, name, memory, work, seconds, warnings)
+    known = longest_prompt is not None
+    return Estimate(parameters, prompt, known, config.engine.ranks, name, memory, work, seconds, warnings)
 
 
 def _warnings(
@@ -64,7 +74,8 @@ def _warnings(
             f"needs {needed:.0f} GiB of the {there:.0f} GiB of one {config.resources.accelerator}: "
             f"{'; or '.join(_remedies(config)) or 'take a larger accelerator'}"
         )
-    if has_copy(config) and concurrent_responses(config, shape, parameters, memory) < 1:
+    vllm = config.rollout.backend is GeneratorBackend.vllm
+    if vllm and concurrent_responses(config, shape, parameters, memory) < 1:
         share = config.rollout.gpu_memory_utilization
         found.append(
             f"rollout.gpu_memory_utilization={share:g} ({share * there:.0f} GiB) has no room for vLLM's copy of the "
@@ -79,7 +90,7 @@ def _remedies(config: TrialConfig) -> list[str]:
     remedies = []
     if not engine.gradient_checkpointing:
         remedies.append("set engine.gradient_checkpointing=true")
-    if has_copy(config) and not config.rollout.sleep:
+    if config.rollout.backend is GeneratorBackend.vllm and not config.rollout.sleep:
         remedies.append("rollout.sleep=true")
     if engine.micro_batch_tokens > config.rollout.max_prompt_length + config.rollout.max_response_length:
         remedies.append("lower engine.micro_batch_tokens")

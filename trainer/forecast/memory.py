@@ -2,20 +2,28 @@
 
 Memory is that of the GPU with the most to hold: rank 0, which may sample alone. Counted are weights, gradients and the
 optimizer's state as the engine keeps them, the reference, what one micro-batch leaves for the backward pass, the logits
-of one chunk, and the generator's cache.
+of one chunk, and the generator's cache; of a trial on a CPU, what its process has before it holds a model, too.
+rollout.max_tokens_in_flight, engine.micro_batch_tokens and logit_chunk_tokens are bounds: a step that has fewer tokens
+fills none of them. A checkpoint, for which DeepSpeed gathers weights and moments once more, is not counted.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from trainer.config import TrialConfig
 from trainer.config.accelerators import Accelerator
 from trainer.config.choices import Baseline, Dtype, EngineBackend, GeneratorBackend, Offload
 from trainer.forecast.shapes import Shape
+from trainer.policy.lengths import tokens_at_once
 
 GIB = 2**30
 BUCKET_VALUES = 5e8  # of ZeRO's reduce_bucket_size, its default
+PROCESS_GIB = (
+    0.5  # of Python, torch and what else a trial imports, in a process of its own or in Ray's; DeepSpeed's own
+)
+DEEPSPEED_GIB = 0.1
 LOGITS_BYTES = 12  # a logit: its log-probability, their gradient and one temporary, all float32
 
 
@@ -23,27 +31,49 @@ LOGITS_BYTES = 12  # a logit: its log-probability, their gradient and one tempor
 class Memory:
     """Bytes on the fullest GPU (or of the process, on a CPU), and in the host's memory where DeepSpeed offloads.
 
-    generator is its cache and, where it has a copy of the policy, that; `lent` if updates can have its memory. `kept`
-    if that of the gradients stays theirs between updates: ZeRO-3 takes it once, with a bucket to reduce them in.
+    generator is its cache, `lent` if updates can have its memory; copy are its own weights where it has some, but for
+    vLLM on a GPU, whose generator is the whole share that it takes. scoring is what a forward pass over a micro-batch
+    needs. `kept` if the gradients' memory stays theirs between updates: ZeRO-3 takes it once, with a bucket to reduce
+    them in; plain gradients stay until the next ones come. process is what there is before any model.
     """
 
     weights: float
     optimizer: float
     reference: float
+    copy: float
     gradients: float
     activations: float
     logits: float
+    scoring: float
     generator: float
     host: float
+    process: float
     lent: bool
     kept: bool
 
     @property
     def peak(self) -> float:
-        """What stays, and the larger of what updates and sampling need, or both where the generator lends nothing."""
-        resident = self.weights + self.optimizer + self.reference + (self.gradients if self.kept else 0)
-        working = self.activations + self.logits + (0 if self.kept else self.gradients)
+        """What stays, and the larger of what updates, scoring and sampling need; sampling's where it lends nothing."""
+        resident = self.process + self.weights + self.optimizer + self.reference + self.copy
+        resident += self.gradients if self.kept else 0
+        working = max(self.scoring, self.activations + self.logits + (0 if self.kept else self.gradients))
         return resident + (max(working, self.generator) if self.lent else working + self.generator)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The largest micro-batch: its tokens, padding included, and how many of them have logits at once."""
+
+    tokens: float
+    predicted: float
+
+
+def largest_pass(config: TrialConfig, problems: int, n: int, prompt_tokens: int) -> Pass:
+    """Of n responses to each of `problems` prompts, dealt out over the ranks; prompts of `prompt_tokens` at most."""
+    response = config.rollout.max_response_length
+    length, rows = prompt_tokens + response, math.ceil(problems * n / config.engine.ranks)
+    tokens = min(max(config.engine.micro_batch_tokens, length), rows * length)
+    return Pass(tokens, min(config.engine.logit_chunk_tokens, rows * response, tokens))
 
 
 def in_bfloat16(config: TrialConfig) -> bool:
@@ -52,8 +82,13 @@ def in_bfloat16(config: TrialConfig) -> bool:
     return config.engine.dtype is Dtype.bfloat16 or (config.engine.dtype is Dtype.auto and on_gpu)
 
 
-def memory_of(config: TrialConfig, shape: Shape, parameters: int, device: Accelerator | None) -> Memory:
-    """What a model of `shape` with so many parameters takes; vLLM takes a share of `device`, where that is known."""
+def memory_of(
+    config: TrialConfig, shape: Shape, parameters: int, device: Accelerator | None, prompt_tokens: int
+) -> Memory:
+    """What a model of `shape` with so many parameters takes; vLLM takes a share of `device`, where that is known.
+
+    prompt_tokens: of the longest prompt.
+    """
     engine, bf16 = config.engine, in_bfloat16(config)
     sharded = engine.backend is EngineBackend.deepspeed
     bf16_weights = bf16 and sharded  # the torch engine keeps float32 weights and casts them as it goes
@@ -64,9 +99,10 @@ def memory_of(config: TrialConfig, shape: Shape, parameters: int, device: Accele
 
     weights = trained * width / (engine.ranks if stage == 3 else 1)
     gradients = trained * 4 / (engine.ranks if stage >= 2 else 1)  # summed in float32 over the micro-batches
-    optimizer = trained * (12 if bf16_weights else 8) / (engine.ranks if stage >= 1 else 1)  # masters, two moments
-    kept_gradients = stage == 3 and engine.offload is Offload.none
-    if kept_gradients:
+    masters = bf16_weights or stage >= 1  # ZeRO steps float32 weights of its own, whatever the model's are
+    optimizer = trained * (12 if masters else 8) / (engine.ranks if stage >= 1 else 1)  # with the two moments
+    kept_gradients = stage in (0, 3) and engine.offload is Offload.none
+    if stage == 3 and engine.offload is Offload.none:
         gradients += min(trained, BUCKET_VALUES) * width
     host = 0.0
     if engine.offload is not Offload.none:
@@ -77,29 +113,51 @@ def memory_of(config: TrialConfig, shape: Shape, parameters: int, device: Accele
     kept = shape.activation_bytes(2 if bf16 else 4, width)
     layers = 1 if engine.gradient_checkpointing else shape.num_layers
     stored = shape.num_layers * shape.hidden_size * width if engine.gradient_checkpointing else 0
-    tokens = engine.micro_batch_tokens
+    update, scored = _passes(config, prompt_tokens)
+    logit = shape.vocab_size * LOGITS_BYTES
     return Memory(
         weights=weights,
         optimizer=optimizer,
         reference=parameters * width,
+        copy=_copy(config, parameters, device, bf16),
         gradients=gradients,
-        activations=tokens * (layers * kept + stored + 8 * shape.hidden_size),  # the last norm lies outside the layers
-        logits=min(engine.logit_chunk_tokens, tokens) * shape.vocab_size * LOGITS_BYTES,
-        generator=_generator(config, shape, device, bf16),
+        activations=update.tokens * (layers * kept + stored + 8 * shape.hidden_size),  # the last norm is in no layer
+        logits=update.predicted * logit,
+        scoring=scored.tokens * kept + scored.predicted * logit,  # a layer's values go when the next one's come
+        generator=_generator(config, shape, device, bf16, prompt_tokens),
         host=host,
-        lent=config.rollout.sleep or not has_copy(config),
+        process=0.0 if config.resources.gpus else (PROCESS_GIB + (DEEPSPEED_GIB if sharded else 0)) * GIB,
+        lent=config.rollout.sleep or config.rollout.backend is GeneratorBackend.transformers,
         kept=kept_gradients,
     )
 
 
-def _generator(config: TrialConfig, shape: Shape, device: Accelerator | None, bf16: bool) -> float:
-    """vLLM takes a share of the device for its weights and cache; the embedded generator only has a cache, float32."""
+def _passes(config: TrialConfig, prompt_tokens: int) -> tuple[Pass, Pass]:
+    """The largest of an update, and the larger of those that score a step and an evaluation."""
+    rollout, evaluation = config.rollout, config.evaluation
+    each = rollout.prompts_per_step // config.trainer.updates_per_step
+    evaluated = min(evaluation.problems, evaluation.score_problems or evaluation.problems)
+    step, held_out = (
+        largest_pass(config, problems, n, prompt_tokens)
+        for problems, n in ((rollout.prompts_per_step, rollout.n), (evaluated, evaluation.k))
+    )
+    scored = Pass(max(step.tokens, held_out.tokens), max(step.predicted, held_out.predicted))
+    return largest_pass(config, each, rollout.n, prompt_tokens), scored
+
+
+def _copy(config: TrialConfig, parameters: int, device: Accelerator | None, bf16: bool) -> float:
+    if not has_copy(config) or (config.rollout.backend is GeneratorBackend.vllm and device is not None):
+        return 0.0
+    return parameters * (2 if bf16 else 4)
+
+
+def _generator(config: TrialConfig, shape: Shape, device: Accelerator | None, bf16: bool, prompt_tokens: int) -> float:
+    """vLLM takes a share of the device for its weights and cache; anything else has a cache, in the weights' type."""
     if config.rollout.backend is GeneratorBackend.vllm and device is not None:
         return device.memory_gib * GIB * config.rollout.gpu_memory_utilization
-    cache = config.rollout.max_tokens_in_flight * shape.cache_bytes(2 if bf16 and has_copy(config) else 4)
-    return cache + (shape.parameters * (2 if bf16 else 4) if has_copy(config) else 0)
+    return tokens_at_once(config, prompt_tokens) * shape.cache_bytes(2 if bf16 and has_copy(config) else 4)
 
 
 def has_copy(config: TrialConfig) -> bool:
-    """Whether the generator keeps weights of its own."""
-    return config.rollout.backend is GeneratorBackend.vllm
+    """Whether the generator keeps weights of its own: vLLM, and beside an engine that may hold its own in shards."""
+    return config.rollout.backend is GeneratorBackend.vllm or config.engine.backend is EngineBackend.deepspeed

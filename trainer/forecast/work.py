@@ -116,8 +116,10 @@ def _sampling_seconds(
 
 
 def concurrent_responses(config: TrialConfig, shape: Shape, parameters: int, memory: Memory) -> float:
-    """How many responses of the longest kind the generator's cache holds at a time."""
+    """How many responses of the longest kind the generator holds at a time."""
     prompt, _ = _lengths(config)
-    width = 2 if in_bfloat16(config) and has_copy(config) else 4
-    cache = memory.generator - (parameters * width if has_copy(config) else 0)
-    return max(0.0, cache / shape.cache_bytes(width) / (prompt + config.rollout.max_response_length))
+    tokens: float = config.rollout.max_tokens_in_flight
+    if config.rollout.backend is GeneratorBackend.vllm:  # a share of the device, of which its weights leave a part
+        width = 2 if in_bfloat16(config) else 4
+        tokens = (memory.generator - parameters * width) / shape.cache_bytes(width)
+    return max(0.0, tokens / (prompt + config.rollout.max_response_length))

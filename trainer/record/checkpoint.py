@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from trainer.record.directory import newest_checkpoint
+
 
 @dataclass
 class Progress:
@@ -46,8 +48,8 @@ def save_checkpoint(folder: Path, progress: Progress, engine_state: dict[str, An
 
 def load_checkpoint(folder: Path) -> tuple[Progress, dict[str, Any]] | None:
     """The newest checkpoint in `folder`, or None where there is none."""
-    steps = [int(path.name.removeprefix("step_")) for path in folder.glob("step_*")]
-    if not steps:
+    step = newest_checkpoint(folder)
+    if step is None:
         return None
-    content = torch.load(folder / f"step_{max(steps)}" / "state.pt", map_location="cpu", weights_only=True)
+    content = torch.load(folder / f"step_{step}" / "state.pt", map_location="cpu", weights_only=True)
     return Progress(**content["progress"]), content["engine"]

@@ -146,6 +146,10 @@ class TrialRecord:
     def write_status(self, status: Status) -> None:
         write_json(self.path / "status.json", asdict(status))
 
+    def checkpoint_step(self) -> int | None:
+        """The step that the trial goes on from; None where there is no checkpoint, and it begins anew."""
+        return newest_checkpoint(self.path / "checkpoints")
+
     # --- metrics ----------------------------------------------------------------------------------------------------
 
     def metric_lines(self) -> list[MetricLine]:
@@ -176,6 +180,11 @@ class TrialRecord:
         yield from sorted(self.path.glob("*.yaml"))
         yield from sorted((self.path / "samples").glob("*.parquet"))
         yield from sorted((self.path / "eval").glob("*.json"))
+
+
+def newest_checkpoint(folder: Path) -> int | None:
+    """The largest k of the folders ``step_<k>``."""
+    return max((int(path.name.removeprefix("step_")) for path in folder.glob("step_*")), default=None)
 
 
 def _format(line: MetricLine) -> bytes:

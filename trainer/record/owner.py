@@ -14,7 +14,7 @@ from trainer.record.directory import Status
 
 REMOTE_SILENCE_S = 600.0  # an owner on another host cannot be asked: it counts as gone after this long without a word
 HEARTBEAT_S = 60.0  # a status comes with every step, and a step, or an evaluation, can take longer than that
-ALIVE = "alive"  # the file of a trial's directory whose time says so
+ALIVE = "alive"  # the file of a trial's directory whose time says so, and which tells what is being done
 
 
 @contextmanager
@@ -35,6 +35,20 @@ def heartbeat(trial: Path, every_s: float = HEARTBEAT_S) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def note_doing(trial: Path, doing: str) -> None:
+    """For who looks on: a step, of which a status tells when it has ended, may take minutes."""
+    with suppress(OSError):  # as above
+        (trial / ALIVE).write_text(doing)
+
+
+def doing(trial: Path) -> str | None:
+    """What the owner of a trial noted last."""
+    try:
+        return (trial / ALIVE).read_text() or None
+    except OSError:
+        return None
 
 
 def owner_alive(status: Status, trial: Path) -> bool:

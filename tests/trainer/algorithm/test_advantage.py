@@ -189,6 +189,16 @@ def test_a_weighted_reward_pays_lambda_for_correct_and_minus_one_for_wrong(make_
     assert centred.advantages == (1.125, -0.375, -0.375, -0.375)  # mean (0.5 - 3) / 4 = -0.625
 
 
+@pytest.mark.parametrize("preset", ["reinforce_mean_zero", "rloo", "grpo"])
+@pytest.mark.parametrize("n", [3, 6, 7])
+def test_a_group_of_equal_rewards_is_worth_exactly_nothing(preset: str, n: int, make_group: MakeGroup) -> None:
+    """Rounded sums of 0.1 or 0.7 leave 1e-17 for every sample, which would run through all passes for it."""
+    for weight in (0.1, 0.7):
+        weighted = algorithm(f"algorithm={preset}", "algorithm.reward=weighted", f"algorithm.positive_weight={weight}")
+        [credit] = assign([make_group(n, n)], weighted, seed=0)
+        assert credit.advantages == (0.0,) * n
+
+
 @pytest.mark.parametrize("batch", list(itertools.combinations_with_replacement(range(5), 3)))
 def test_random_removal_takes_as_many_groups_as_are_uniform(batch: tuple[int, ...], make_group: MakeGroup) -> None:
     groups = [make_group(k) for k in batch]

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from trainer.algorithm.advantage import Credit
-from trainer.algorithm.batch import cut
+from trainer.algorithm.batch import Sample, cut, with_gradient
+from trainer.config import AlgorithmConfig
 from trainer.policy.packing import MicroBatch, deal, pack
 from trainer.rollout import Group
 
@@ -54,6 +56,19 @@ def test_a_mini_batch_may_keep_nothing(make_group: MakeGroup) -> None:
 def test_groups_that_cannot_be_shared_out_evenly_are_refused(make_group: MakeGroup) -> None:
     with pytest.raises(ValueError, match="3 groups cannot be cut into 2 equal mini-batches"):
         cut([make_group(1, n=2)] * 3, [credit(True, True)] * 3, updates=2)
+
+
+def test_zero_advantages_have_a_gradient_only_by_kl_loss_and_entropy_bonus(make_group: MakeGroup) -> None:
+    plain = AlgorithmConfig(kl_loss_coef=0.0)
+    rollouts = make_group(1, n=4, lengths=(5, 2, 7, 2)).rollouts
+
+    def samples(*advantages: float) -> list[Sample]:
+        return [Sample(i, rollouts[i], advantage) for i, advantage in enumerate(advantages)]
+
+    assert with_gradient(samples(0.0, 0.5, -0.0, -1.5), plain) == [1, 3]
+    assert with_gradient(samples(0.0, 0.0, 0.0, 0.0), plain) == [1], "the shortest, for an optimizer step"
+    for term in ({"kl_loss_coef": 0.001}, {"entropy_coeff": 0.001}):
+        assert with_gradient(samples(0.0, 0.5, 0.0, -1.5), replace(plain, **term)) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import time
+from io import StringIO
+
 import pytest
+from rich.console import Console
 
 from trainer import keys
-from trainer.cli.progress import RemainingTime, duration, step_line
+from trainer.cli.progress import LINE_EVERY_S, RemainingTime, duration, number, shown_progress, step_line
 from trainer.record.directory import State, Status
 
 
@@ -60,3 +64,52 @@ def test_time_left_counts_only_the_steps_of_this_process(monkeypatch: pytest.Mon
     clock = RemainingTime()
     assert clock.seconds_left(status(40)) is None
     assert clock.seconds_left(status(50)) == 60.0
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [
+        (9123.4, ",.0f", "9,123"),
+        (64.2, ",.0f", "64"),
+        (0.43, ",.0f", "0.4"),
+        (0.00312, ".4f", "0.0031"),
+        (0.00002, ".4f", "2e-05"),
+        (0.0, ".4f", "0.0000"),
+        (0.02, ".3f", "0.020"),
+        (-0.0002, "+.3f", "-0.0002"),
+        (1000.0, ",.0f", "1,000"),
+    ],
+)
+def test_only_nothing_reads_as_nothing(value: float, form: str, text: str) -> None:
+    assert number(value, form) == text
+
+
+def test_in_a_log_a_step_that_lasts_says_once_a_minute_what_it_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("trainer.cli.progress.time.monotonic", lambda: now[0])
+    with shown_progress(Console(file=StringIO())) as show:
+        for seconds, what in ((0, "sampling"), (59, "scoring"), (61, "updating 1 of 4"), (100, "updating 2 of 4")):
+            now[0] = 1000.0 + seconds
+            show.doing(3, what)
+        now[0] = 1000.0 + 61 + LINE_EVERY_S
+        show.doing(3, "updating 3 of 4")
+        show(status(3))
+        show.doing(4, "sampling")
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "  step 3: updating 1 of 4 after 1:01",
+        "  step 3: updating 3 of 4 after 2:01",
+    ]
+
+
+def test_on_a_terminal_what_is_done_stands_beside_the_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=StringIO(), width=200, force_terminal=True, color_system=None)
+    with shown_progress(console) as show:
+        show(status(2))
+        show.doing(3, "updating 2 of 4")
+        began = time.monotonic()
+        monkeypatch.setattr("trainer.cli.progress.time.monotonic", lambda: began + 75.0)
+    out = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "step 2/80" in out
+    assert "updating 2 of 4 1:15" in out

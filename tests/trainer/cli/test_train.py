@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from trainer import keys
+from trainer.forecast.estimate import estimate
+from trainer.forecast.memory import GIB
+from trainer.preflight import longest_prompt
 from trainer.record.directory import MetricLine, State, TrialRecord
 
 ROOT = Path(__file__).parents[3]
@@ -40,6 +44,9 @@ def test_a_run_shows_its_steps_and_leaves_a_policy_that_can_be_evaluated(
     status = record.status()
     assert status is not None
     assert status.state is State.done
+    config = record.config()
+    expected = estimate(config, longest_prompt=longest_prompt(config)).memory.peak / GIB
+    assert expected / 1.5 < status.metrics[keys.PERF_PEAK_MEMORY] < expected * 1.5
     assert record.identity().variant == "grpo"
     assert (tmp_path / "runs" / "mlflow.db").is_file()
 
@@ -68,7 +75,10 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(
     assert run.returncode == 128 + number
     assert "the same command goes on from there" in rest
 
-    assert minrl(*arguments, "--name", "stopped").returncode == 0
+    resumed = minrl(*arguments, "--name", "stopped")
+    assert resumed.returncode == 0
+    [after] = re.findall(r"stopped after step (\d+) of 12", rest)
+    assert f"going on from its checkpoint of step {after} of 12: it was stopped after step {after}\n" in resumed.stdout
     assert minrl(*arguments, "--name", "whole").returncode == 0
     stopped, whole = (TrialRecord(path) for path in sorted((tmp_path / "runs" / "single").iterdir()))
     assert without_machine(stopped.metric_lines()) == without_machine(whole.metric_lines())

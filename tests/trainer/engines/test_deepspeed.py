@@ -331,3 +331,24 @@ def test_another_default_process_group_is_back_afterwards(base: Path) -> None:
         dist.all_reduce(torch.ones(1), group=dist.new_group([0]))
     finally:
         dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(("stage", "ranks"), [(0, 1), (3, 2)])
+def test_samples_without_a_gradient_run_through_no_pass_and_updates_stay_the_same(
+    base: Path, stage: int, ranks: int
+) -> None:
+    """A mini-batch with two uniform groups of five, one of nothing else, and again the first: against all run."""
+    sparing, all_run = (
+        compose(["algorithm=grpo", f"algorithm.kl_loss_coef={coefficient}"]).algorithm for coefficient in (0, 1e-30)
+    )
+    [mixed] = cut(groups(), assign(groups(), sparing, seed=0), updates=1)
+    uniform = replace(mixed, samples=tuple(sample for sample in mixed.samples if not sample.advantage))
+    expected = plain(base)
+    scores = expected.score(ROLLOUTS)
+    with closing(deepspeed(base, stage, ranks)) as engine:
+        for number, mini in enumerate((mixed, uniform, mixed)):
+            ours = engine.update(mini, scores, sparing, LR)
+            theirs = expected.update(mini, scores, all_run, LR)
+            same = set(theirs) if number == 0 else {keys.ACTOR_PG_LOSS, keys.ACTOR_GRAD_NORM, keys.ACTOR_PG_CLIPFRAC}
+            assert {key: ours[key] for key in same} == pytest.approx({key: theirs[key] for key in same}, abs=1e-4)
+        assert_close(weights(engine), weights(expected))

@@ -28,7 +28,11 @@ def test_the_weight_is_the_ratio_of_trainer_to_sampler_and_stops_at_the_bound() 
     assert importance_weights(old, sampler, 10.0)[0].tolist() == pytest.approx([1.0, 0.5, 3.0, 3.0])
 
 
-def updated(algorithm: AlgorithmConfig, moved: Callable[[int], float]) -> tuple[dict[str, float], TorchEngine]:
+def updated(
+    algorithm: AlgorithmConfig,
+    moved: Callable[[int], float],
+    advantages: tuple[float, ...] = (-0.5, 1.0, -0.5, 1.0),
+) -> tuple[dict[str, float], TorchEngine]:
     """One update on four responses whose sampler says `moved(t)` less than the trainer of token t."""
     policy, reference = (build_model(ModelConfig(num_layers=1), character_tokenizer(), seed) for seed in (1, 2))
     engine = TorchEngine(policy, reference, EngineConfig(), OptimConfig(grad_clip=1e9), 8, torch.device("cpu"))
@@ -38,7 +42,7 @@ def updated(algorithm: AlgorithmConfig, moved: Callable[[int], float]) -> tuple[
         replace(rollout, logprobs=tuple(value - moved(t) for t, value in enumerate(line.tolist())))
         for rollout, line in zip(rollouts, scores.logprobs, strict=True)
     ]
-    samples = tuple(Sample(i, rollout, 1.0 if i % 2 else -0.5) for i, rollout in enumerate(told))
+    samples = tuple(Sample(i, *pair) for i, pair in enumerate(zip(told, advantages, strict=True)))
     mini = MiniBatch(samples, (6,) * 4)
     return dict(engine.update(mini, scores, algorithm, lr=1e-3)), engine
 
@@ -69,6 +73,15 @@ def test_a_sampler_that_finds_tokens_half_as_likely_doubles_loss_and_gradient_up
 def test_the_share_of_cut_weights_counts_tokens() -> None:
     metrics, _ = updated(replace(PLAIN, tis_clip=1.5), lambda t: math.log(2) if t < 2 else 0.0)
     assert metrics[keys.ACTOR_TIS_CLIPFRAC] == pytest.approx(2 / 6)
+
+
+def test_the_share_counts_samples_without_a_gradient_too() -> None:
+    """Those of advantage zero, which run through no pass where there is no KL loss: the same tokens either way."""
+    advantages = (0.0, 1.0, 0.0, 0.0)
+    for coefficient in (0.0, 1e-30):
+        algorithm = replace(PLAIN, tis_clip=1.5, kl_loss_coef=coefficient)
+        metrics, _ = updated(algorithm, lambda t: math.log(2) if t < 2 else 0.0, advantages)
+        assert metrics[keys.ACTOR_TIS_CLIPFRAC] == pytest.approx(2 / 6)
 
 
 def test_the_kl_loss_is_not_weighted() -> None:

@@ -16,6 +16,7 @@ from trainer import keys
 from trainer.algorithm.advantage import assign
 from trainer.algorithm.batch import MiniBatch, cut
 from trainer.config import AlgorithmConfig, EngineConfig, ModelConfig, OptimConfig
+from trainer.config.choices import LossAggMode
 from trainer.config.compose import compose
 from trainer.engines.torch_engine import TorchEngine
 from trainer.errors import DivergedError
@@ -144,6 +145,71 @@ def test_rejected_samples_never_run_through_the_model() -> None:
     assert forwarded_tokens("reinforce") == (16, tokens(samples))
     assert forwarded_tokens("reinforce_rej") == (8, tokens(mixed)), "half of the groups are uniform"
     assert forwarded_tokens("released/reinforce_rej") == (16, tokens(samples)), "the released code runs them all"
+
+
+SPARING = ("algorithm=grpo", "algorithm.kl_loss_coef=0")  # half of the groups are uniform: advantages of zero
+RUNNING_ALL = ("algorithm=grpo", "algorithm.kl_loss_coef=1e-30")  # too little to change a bit of a gradient
+MODES = {
+    **{mode: (f"algorithm.loss_agg_mode={mode}",) for mode in LossAggMode},
+    "sequence": ("algorithm.ratio=sequence",),
+    "no ratio": ("algorithm.ratio=none", "algorithm.clip_ratio_low=null", "algorithm.clip_ratio_high=null"),
+    "counting all": ("algorithm.keep_all_wrong=false", "algorithm.denominator=all"),
+    "rejected at zero": (
+        "algorithm.keep_all_wrong=false",
+        "algorithm.rejected=zero_advantage",
+        "algorithm.denominator=all",
+    ),
+}
+
+
+def forwarded_rows(trained: TorchEngine) -> list[int]:
+    """A list that the rows of each of the policy's forward passes are added to."""
+    seen: list[int] = []
+    hook: Callable[..., None] = lambda _, inputs: seen.append(inputs[0].shape[0])  # noqa: E731
+    trained.policy.get_input_embeddings().register_forward_pre_hook(hook)
+    return seen
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_sample_without_a_gradient_runs_through_no_pass_and_the_update_stays_the_same(mode: str) -> None:
+    """To the same bits where each sample has a pass of its own; the metrics are those of before the first update."""
+    scored = engine().score([rollout for group in groups() for rollout in group.rollouts])
+    for budget, exact in ((1, True), (130, False)):
+        sparing, all_run = engine(budget), engine(budget)
+        rows, all_rows = forwarded_rows(sparing), forwarded_rows(all_run)
+        spared, full = algorithm(*SPARING, *MODES[mode]), algorithm(*RUNNING_ALL, *MODES[mode])
+        found = sparing.update(mini_batch(spared), scored, spared, LR)
+        expected = all_run.update(mini_batch(full), scored, full, LR)
+        assert (sum(rows), sum(all_rows)) == (8, 12 if mode == "counting all" else 16)
+        assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
+        for name, parameter in parameters(all_run).items():
+            torch.testing.assert_close(parameters(sparing)[name], parameter, rtol=0, atol=0 if exact else 1e-6)
+
+
+def test_a_mini_batch_without_any_gradient_takes_the_optimizer_step_of_a_gradient_of_zeros() -> None:
+    """Moments decay and go on moving the weights, and so does weight decay: as ever, on one short pass."""
+    chosen, whole = algorithm(*SPARING), mini_batch(algorithm(*SPARING))
+    uniform = replace(whole, samples=tuple(sample for sample in whole.samples if not sample.advantage))
+    sparing, all_run = engine(), engine()
+    for trained in (sparing, all_run):
+        updated(trained, chosen, whole)
+    rows, before = forwarded_rows(sparing), parameters(sparing)
+    found = sparing.update(uniform, scores(), chosen, LR)
+    all_run.update(uniform, scores(), algorithm(*RUNNING_ALL), LR)
+    assert rows == [1]
+    assert found[keys.ACTOR_GRAD_NORM] == found[keys.ACTOR_PG_LOSS] == 0
+    assert set(_optimizer_steps(sparing)) == {2.0}
+    for name, parameter in parameters(all_run).items():
+        assert torch.equal(parameters(sparing)[name], parameter)
+        assert not torch.equal(before[name], parameter)
+
+
+def test_a_term_that_gives_zero_advantages_a_gradient_runs_them_all() -> None:
+    for term in ("algorithm.kl_loss_coef=0.001", "algorithm.entropy_coeff=0.001"):
+        trained, chosen = engine(), algorithm(*SPARING, term)
+        rows = forwarded_rows(trained)
+        updated(trained, chosen)
+        assert sum(rows) == 16
 
 
 @pytest.mark.parametrize("what", ["logprobs", "ref_logprobs"])

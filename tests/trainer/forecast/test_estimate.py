@@ -18,7 +18,7 @@ from trainer.config.compose import compose, presets
 from trainer.engines.torch_engine import TorchEngine
 from trainer.errors import ConfigError
 from trainer.forecast.estimate import RESERVED_GIB, estimate
-from trainer.forecast.memory import BUCKET_VALUES, GIB
+from trainer.forecast.memory import BUCKET_VALUES, GIB, LOGITS_BYTES, PROCESS_GIB, Pass, largest_pass
 from trainer.forecast.shapes import TOY_VOCABULARY, parameters_on_meta, shape_of
 from trainer.policy.logprob import collate, response_states
 from trainer.policy.model import build_model, character_tokenizer
@@ -196,3 +196,38 @@ def test_the_work_of_a_step_is_two_operations_a_weight_and_token() -> None:
     assert found.work.update_flops == pytest.approx(6 * body * found.work.tokens, rel=0.06)
     assert found.work.score_flops == 2 * found.work.sample_flops
     assert found.work.responses == 4096
+
+
+def test_a_small_step_fills_no_bound() -> None:
+    """8 prompts of 16 tokens at most with 4 responses of 64: 2,560 tokens to score, and half of it an update."""
+    config = compose(
+        [
+            "rollout.prompts_per_step=8",
+            "rollout.max_response_length=64",
+            "trainer.updates_per_step=2",
+            "evaluation.problems=2",
+            "engine.logit_chunk_tokens=1000",
+        ]
+    )
+    assert largest_pass(config, 8, 4, 16) == Pass(2560, 1000)
+    assert largest_pass(config, 4, 4, 16) == Pass(1280, 1000)
+    assert largest_pass(config, 1, 4, 16) == Pass(320, 256)
+    assert largest_pass(config, 100, 4, 16) == Pass(4096, 1000), "engine.micro_batch_tokens"
+    assert largest_pass(config, 8, 4, 5000) == Pass(5064, 1000), "one response has a pass, whatever the bound"
+    shape, found = shape_of(config.model), estimate(config, longest_prompt=16)
+    assert found.memory.generator == 8 * 4 * 80 * shape.cache_bytes(4)
+    assert found.memory.logits == 1000 * shape.vocab_size * LOGITS_BYTES
+    assert found.memory.activations == 1280 * (3 * shape.activation_bytes(4, 4) + 8 * 64)
+    allowed = estimate(config)
+    assert (found.prompt_tokens, allowed.prompt_tokens) == (16, 256 - 64)
+    assert found.memory.peak < allowed.memory.peak
+
+
+def test_a_process_counts_on_a_cpu_and_so_does_a_generator_s_copy() -> None:
+    plain, sharded = estimate(compose([])), estimate(compose(["engine=deepspeed", "engine.zero_stage=1"]))
+    assert plain.memory.process == PROCESS_GIB * GIB
+    assert plain.memory.copy == 0
+    assert sharded.memory.copy == sharded.memory.weights
+    assert sharded.memory.optimizer == 1.5 * plain.memory.optimizer, "ZeRO steps a copy of the weights of its own"
+    assert sharded.memory.peak > plain.memory.peak + sharded.memory.copy
+    assert estimate(scale("small")).memory.process == 0

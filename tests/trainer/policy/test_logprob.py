@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from trainer.config import ModelConfig
 from trainer.config.choices import Architecture
-from trainer.policy.logprob import collate, logprobs_and_entropies
+from trainer.policy.logprob import collate, logprobs_alone, logprobs_and_entropies
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.rollout import Problem, Rollout
 
@@ -83,6 +83,16 @@ def test_gradients_do_not_depend_on_the_chunk_and_are_those_of_a_plain_softmax(
         (logprobs.sum() + entropy_weight * entropies.sum()).backward()
         for found, wanted in zip(gradients(), expected, strict=True):
             torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_log_probabilities_alone_are_the_same_bits(
+    chunk: int, model: PreTrainedModel, rollouts: Sequence[Rollout]
+) -> None:
+    batch = collate(rollouts, CPU)
+    alone = logprobs_alone(model, batch, chunk)
+    assert not alone.requires_grad
+    assert torch.equal(alone, logprobs_and_entropies(model, batch, chunk)[0])
 
 
 def test_entropies_carry_no_gradient_unless_asked_for(model: PreTrainedModel, rollouts: Sequence[Rollout]) -> None:
