@@ -6,12 +6,13 @@ Imports torch for one that asks for a GPU, and where it begins on this machine.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from trainer.config import TrialConfig
+from trainer.config import ModelConfig, TrialConfig, is_given
 from trainer.config.compose import flatten
 from trainer.config.hub import cached_folder
-from trainer.config.machine import check_gpus, check_installed, check_model, model_folder
+from trainer.config.machine import check_gpus, check_installed, check_model, local_model
 from trainer.config.names import Names, names_of
 from trainer.policy.folder import check_ends, positions
 from trainer.policy.lengths import PromptRoom, check_lengths, prompt_room
@@ -20,32 +21,30 @@ from trainer.tasks import load_task
 from trainer.tasks.sample import evaluated_in_training
 
 
-def check_response(config: TrialConfig) -> None:
+def check_response(config: TrialConfig, runs_dir: Path | None = None) -> None:
     """Raises `ConfigError` for a model at which no response can end, or whose positions leave no room for a prompt."""
-    path = config.model.path
-    folder = None if path is None else _files(path)
+    folder = _files(config.model, runs_dir)
     if folder is not None:
         check_ends(folder)
-    if folder is not None or path is None:
+    if folder is not None or not is_given(config.model):
         _room(config, folder)
 
 
-def check_task(config: TrialConfig) -> None:
+def check_task(config: TrialConfig, runs_dir: Path | None = None) -> None:
     """Raises `ConfigError` for an unknown task and its parameters, and where the model cannot frame its prompts.
 
     Of held-out problems alone, and not their lengths: to tokenize all problems is for the machine that trains.
     """
     task = load_task(config.task)
-    folder = None if config.model.path is None else _files(config.model.path)
+    folder = _files(config.model, runs_dir)
     if folder is not None:
         check_framing(folder, task.heldout())
 
 
-def check_prompts(config: TrialConfig) -> None:
+def check_prompts(config: TrialConfig, runs_dir: Path | None = None) -> None:
     """Raises `ConfigError` for problems whose prompts are too long for the model, or that it cannot frame."""
-    path, task = config.model.path, load_task(config.task)
-    folder = None if path is None else _files(path)
-    if path is not None and folder is None:
+    task, folder = load_task(config.task), _files(config.model, runs_dir)
+    if is_given(config.model) and folder is None:
         return
     # Here, for it brings torch, and this is asked only where a trial is about to begin.
     from trainer.policy.model import character_tokenizer, load_tokenizer
@@ -59,17 +58,31 @@ def _room(config: TrialConfig, folder: Path | None) -> PromptRoom:
     """For prompts, beside a response: in the model of `folder`, or in the toy base."""
     if folder is None:
         return prompt_room(config.rollout, config.model.max_positions, "the toy base (model.max_positions)")
-    return prompt_room(config.rollout, positions(folder), str(config.model.path))
+    return prompt_room(config.rollout, positions(folder), config.model.fetched or str(config.model.path))
 
 
-def _files(path: str) -> Path | None:
+def _files(model: ModelConfig, runs_dir: Path | None) -> Path | None:
     """Of a model that is here; None for one that is still to be fetched, which is checked where it is loaded."""
-    return model_folder(path) or cached_folder(path)
+    return local_model(model, runs_dir) or (None if model.path is None else cached_folder(model.path))
 
 
-# Each raises `MissingError` for what this machine lacks, `ConfigError` for what is nowhere to be had.
-CHECKS: tuple[Callable[[TrialConfig], None], ...] = (check_installed, check_model, check_response, check_task)
-CHECKS_HERE = (check_gpus, *CHECKS, check_prompts)  # of a trial that begins on this very machine
+Checks = tuple[Callable[[TrialConfig], None], ...]
+
+
+def checks(runs_dir: Path | None) -> Checks:
+    """Each raises `MissingError` for what this machine lacks, `ConfigError` for what is nowhere to be had.
+
+    `runs_dir` is where fetched models lie; None asks nothing of them.
+    """
+    return (
+        check_installed,
+        *(partial(check, runs_dir=runs_dir) for check in (check_model, check_response, check_task)),
+    )
+
+
+def checks_here(runs_dir: Path) -> Checks:
+    """Of a trial that begins on this very machine."""
+    return (check_gpus, *checks(runs_dir), partial(check_prompts, runs_dir=runs_dir))
 
 
 def names_before(config: TrialConfig) -> Names:
