@@ -1,4 +1,4 @@
-"""Which model is asked: a folder, a trial's folder, a fetched model, a name of the hub; who it is, how long its texts."""
+"""Which model is asked: of a folder, of a trial, a fetched one, of the hub; who it is, how long its texts may be."""
 
 from __future__ import annotations
 

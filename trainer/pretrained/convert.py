@@ -35,7 +35,7 @@ def convert(model: Pretrained, gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # it has three, which clutter a log
+    disable_progress_bar()  # of its three the one remains that takes a while
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     # Said, for weights that are kept as blocks, which is transformers' default, cannot be saved.
     dense = GgufConfig(dequantize=True)

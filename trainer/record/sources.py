@@ -26,8 +26,8 @@ OF_EVERY_SFT = (  # what shapes the weights of a given model that is fine-tuned
 # Sources that compute what earlier ones did, to the same bits, by the hash of those: their trials and bases go on. An
 # entry is for the very sources that were compared, and to be removed with their next change (a test says when).
 KNOWN_AS: dict[str, str] = {
-    "2feee71cd3b19231": "4c4645fe51894b48",  # a toy base on sums
-    "af8829ee7e67ebb0": "4c4645fe51894b48",  # a toy base on a task of a user's own
+    "236c705a2e1eeb7e": "4c4645fe51894b48",  # a toy base on sums
+    "f904518d26bc2077": "4c4645fe51894b48",  # a toy base on a task of a user's own
 }
 
 
