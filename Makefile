@@ -7,7 +7,7 @@ RUNS ?= runs
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # What needs more than a plain install: a service, another engine, a device, or a lot of time.
-SPECIAL := vllm or deepspeed or postgres or browser or chaos or gpu
+SPECIAL := vllm or deepspeed or postgres or browser or chaos or gpu or fetch
 # A file of tests at a time, in the order that tests/conftest.py gives; more processes would starve one another.
 TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder
 

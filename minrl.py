@@ -22,8 +22,9 @@ LENT = {
     "export": ("analysis.cli.export:export_command", "Results", "Write sweeps to an archive that needs no store."),
     "ui": ("dashboards.cli:ui_command", "Results", "Open MLflow's own interface on the recorded runs."),
     "train": ("trainer.cli.train:train_command", "One trial", "Train one policy in this process."),
-    "base": ("trainer.cli.base:base_command", "One trial", "Train the toy base model, or show the one there is."),
+    "base": ("trainer.cli.base:base_command", "One trial", "Train the base model, or show the one there is."),
     "evaluate": ("trainer.cli.evaluate:evaluate_command", "One trial", "Measure a model's accuracy on a task."),
+    "model": ("trainer.cli.model:model_app", "One trial", "Fetch a published model by its name."),
     "data": ("trainer.cli.data:data_app", "One trial", "Prepare the data sets of the task math."),
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from trainer.config import TrialConfig
+from trainer.config import TrialConfig, is_trained_first
 from trainer.errors import ConfigError
 from trainer.record.identity import base_hash
 
@@ -27,7 +27,7 @@ class BaseTraining:
     """
 
     def __init__(self, configs: Iterable[TrialConfig], bases_dir: Path) -> None:
-        wanted = {base_hash(config): config for config in configs if config.model.path is None}
+        wanted = {base_hash(config): config for config in configs if is_trained_first(config.model)}
         self._missing = {name: config for name, config in wanted.items() if not (bases_dir / name).is_dir()}
         self._bases_dir = bases_dir
         self._running: dict[str, tuple[BaseProcess, Connection]] = {}
@@ -71,7 +71,7 @@ class BaseTraining:
 
 def wait_for_base(config: TrialConfig, bases_dir: Path, stopped: Callable[[], bool]) -> bool:
     """Waits in a trial's process until its base is there; False once `stopped` says so."""
-    if config.model.path is not None:
+    if not is_trained_first(config.model):
         return True
     folder = bases_dir / base_hash(config)
     while not folder.is_dir():

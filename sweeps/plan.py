@@ -19,7 +19,7 @@ from trainer.config.compose import compose, flatten
 from trainer.config.names import Names, told
 from trainer.errors import ConfigError, MissingError
 from trainer.files import read_json, write_json
-from trainer.preflight import CHECKS, names_before
+from trainer.preflight import checks, names_before
 from trainer.record.directory import TrialIdentity
 from trainer.record.identity import trial_id
 
@@ -40,13 +40,19 @@ class Trial:
         return _NOT_IN_A_FOLDER_NAME.sub("_", f"{self.identity.run_name}-{self.identity.trial_id[:8]}")
 
 
-def expand(spec: SweepSpec, seeds: Iterable[int] | None = None, missing: list[str] | None = None) -> list[Trial]:
+def expand(
+    spec: SweepSpec,
+    seeds: Iterable[int] | None = None,
+    missing: list[str] | None = None,
+    runs_dir: Path | None = None,
+) -> list[Trial]:
     """Every trial of a sweep, for the file's seeds or for `seeds`.
 
     Raises `ConfigError` for a configuration that is refused, naming the variant, and for two labels of one trial. What
-    this machine lacks for a trial, a model or a data set, is told in `missing` instead, if that is given.
+    this machine lacks for a trial, a model or a data set, is told in `missing` instead, if that is given. Whether a
+    model has been fetched is asked of `runs_dir`, if that is given.
     """
-    points = list(_points(spec, missing))
+    points = list(_points(spec, missing, runs_dir))
     wanted = spec.seeds if seeds is None else tuple(seeds)
     trials = [_trial(spec, *point, seed) for seed in wanted for point in points]
     seen: dict[str, Trial] = {}
@@ -60,7 +66,9 @@ def expand(spec: SweepSpec, seeds: Iterable[int] | None = None, missing: list[st
     return trials
 
 
-def _points(spec: SweepSpec, missing: list[str] | None) -> Iterator[tuple[str, dict[str, Scalar], TrialConfig]]:
+def _points(
+    spec: SweepSpec, missing: list[str] | None, runs_dir: Path | None
+) -> Iterator[tuple[str, dict[str, Scalar], TrialConfig]]:
     """Variant, axis values and configuration, for each combination of the two. Composing is slow: not once a seed."""
     for variant, overrides in spec.variants.items():
         for values in itertools.product(*spec.axes.values()):
@@ -68,15 +76,15 @@ def _points(spec: SweepSpec, missing: list[str] | None) -> Iterator[tuple[str, d
             written = [f"{key}={_as_override(value)}" for key, value in axes.items()]
             try:
                 config = compose([f"scale={spec.scale}", *spec.overrides, *overrides, *written])
-                _preflight(config, missing)
+                _preflight(config, missing, runs_dir)
             except ConfigError as error:
                 raise ConfigError(f"{spec.source}: variant {variant}: {error}") from error
             yield variant, axes, _with_spec_settings(config, spec)
 
 
-def _preflight(config: TrialConfig, missing: list[str] | None) -> None:
+def _preflight(config: TrialConfig, missing: list[str] | None, runs_dir: Path | None) -> None:
     """Refuses a model or a package that is not there, an unknown task and its unknown parameters."""
-    for check in CHECKS:
+    for check in checks(runs_dir):
         try:
             check(config)
         except MissingError as error:

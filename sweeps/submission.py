@@ -43,7 +43,7 @@ class Submission:
 
     def trials(self, missing: list[str] | None = None) -> list[Trial]:
         """All of them; what this machine lacks for them is told in `missing`, or refused without it (`expand`)."""
-        return expand(self.spec, all_seeds(self.spec, self.sweep_dir, self.added_seeds), missing)
+        return expand(self.spec, all_seeds(self.spec, self.sweep_dir, self.added_seeds), missing, self.runs_dir)
 
     def rows(self, trials: Sequence[Trial]) -> list[Row]:
         """Where the trials stand now."""

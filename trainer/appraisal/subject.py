@@ -1,14 +1,16 @@
-"""Which model is asked: a folder, a trial's folder, a name of the hub; who it is, and how much text it can hold."""
+"""Which model is asked: of a folder, of a trial, a fetched one, of the hub; who it is, how long its texts may be."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from trainer.config import ModelConfig, TrialConfig
 from trainer.config.machine import check_model
+from trainer.config.pretrained import KNOWN, place_of
 from trainer.errors import ConfigError
 from trainer.files import local_path
 from trainer.policy.model import load_tokenizer
@@ -44,9 +46,15 @@ class Subject:
         return getattr(shape, "max_position_embeddings", None)
 
 
-def find_subject(model: str) -> Subject:
-    """Raises `ConfigError` where there is no such model, and for a trial that has not left one."""
+def find_subject(model: str, runs_dir: Path) -> Subject:
+    """A folder goes before a known model of that name, which lies in `runs_dir` once it has been fetched.
+
+    Raises `ConfigError` where there is no such model, and for a trial that has not left one.
+    """
     folder = local_path(model, "MODEL")
+    if model in KNOWN and not folder.exists():
+        check_model(TrialConfig(model=ModelConfig(fetched=model)), runs_dir)
+        return Subject(model, str(place_of(model, runs_dir)), None)
     trial = TrialRecord(folder)
     if trial.exists:
         policy = folder / "policy"

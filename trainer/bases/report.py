@@ -1,4 +1,4 @@
-"""What a toy base can do: accuracy by difficulty, and how many groups tell a right answer from a wrong one."""
+"""What a base can do: accuracy by difficulty, and how many groups tell a right answer from a wrong one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from trainer.config import TrialConfig
 from trainer.generators.transformers_generator import TransformersGenerator
-from trainer.rollout import Group
+from trainer.rollout import Group, Problem
 from trainer.seeds import derive
 from trainer.tasks import Task
 from trainer.tasks.accuracy import accuracy
@@ -16,12 +16,17 @@ from trainer.tasks.verify import verify
 
 REPORT_N = 4  # the group size of the report
 
+Report = dict[str, object]
+
 
 def base_report(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, config: TrialConfig
-) -> dict[str, object]:
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    problems: Sequence[Problem],
+    config: TrialConfig,
+) -> Report:
     """What report.json holds: the number of parameters, and a summary of "all" problems and of each difficulty."""
-    problems = task.heldout()
     generator = TransformersGenerator(model, tokenizer, config.rollout)
     sampled = generator.sample(problems, REPORT_N, derive(config.model.base_seed, "report"))
     groups = verify(task, sampled)

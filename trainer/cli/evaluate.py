@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
-from trainer.cli.options import Overrides
+from trainer.cli.options import Overrides, RunsDir
 from trainer.files import local_path
 
 
 def evaluate_command(
-    model: Annotated[str, typer.Argument(help="Folder of a model or of a trial, or a Hugging Face hub name.")],
+    model: Annotated[
+        str, typer.Argument(help="Folder of a model or of a trial, or the name of a fetched one or of the hub.")
+    ],
     overrides: Overrides = None,
     data: Annotated[
         list[str] | None,
@@ -39,12 +41,14 @@ def evaluate_command(
     out: Annotated[
         Path | None, typer.Option(help="New folder for responses.parquet and summary.json.", show_default=False)
     ] = None,
+    runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Measures what a model can do on a task's held-out problems, by set and difficulty.
 
     [bold]minrl evaluate runs/single/grpo-seed0-1a2b3c4d[/]      a finished run
     [bold]minrl evaluate runs/.bases/1a2b3c4d5e6f7a8b --k 16[/]   the base it started from
     [bold]minrl evaluate MODEL --data data/math500 --data data/gsm8k[/]
+    [bold]minrl evaluate smollm2_135m --data data/gsm8k[/]        once it has been fetched
     [bold]minrl evaluate TRIAL --against MODEL --out results/new[/]
 
     average@k is the share of correct responses among k, sampled at temperature
@@ -55,7 +59,9 @@ def evaluate_command(
     --problems 100. Ctrl-C ends at once, and nothing is written.
     """
     try:
-        _evaluate(model, overrides or [], data or [], k, problems, seed, max_response_length, against, show, out)
+        _evaluate(
+            model, overrides or [], data or [], k, problems, seed, max_response_length, against, show, out, runs_dir
+        )
     except KeyboardInterrupt:
         print("stopped: nothing was written", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -72,6 +78,7 @@ def _evaluate(
     against: str | None,
     show: int,
     out: Path | None,
+    runs_dir: Path,
 ) -> None:
     from trainer.errors import ConfigError
 
@@ -87,7 +94,7 @@ def _evaluate(
     out = None if out is None else local_path(out, "--out")
     if out is not None:
         check_out(out)
-    asked = Asked(model, overrides, data, against, k, problems, seed, max_response_length)
+    asked = Asked(model, overrides, data, against, k, problems, seed, max_response_length, runs_dir)
     planned = plan(asked)
     console = Console()
     for line in describe(planned):

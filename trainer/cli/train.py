@@ -46,7 +46,7 @@ def train_command(
     """
     from trainer.config.compose import compose
     from trainer.errors import ConfigError
-    from trainer.preflight import CHECKS_HERE
+    from trainer.preflight import checks_here
     from trainer.record.directory import TrialIdentity, TrialRecord
     from trainer.record.identity import trial_id
     from trainer.record.owner import owner_alive
@@ -55,7 +55,7 @@ def train_command(
     if name is not None and not re.fullmatch(r"[\w.+=-]*\w[\w.+=-]*", name):
         raise ConfigError(f"--name {name!r} cannot name a folder: use letters, digits and . _ + = -")
     config = compose(overrides or [])
-    for check in CHECKS_HERE:  # refuse before anything is written
+    for check in checks_here(runs_dir):  # refuse before anything is written
         check(config)
     identity = TrialIdentity(SWEEP, name or _algorithm_name(overrides or []), config.seed, trial_id(config))
     record = TrialRecord(runs_dir / SWEEP / f"{identity.run_name}-{identity.trial_id[:8]}")

@@ -15,11 +15,14 @@ from trainer.config.schema import (
     OptimConfig,
     ResourcesConfig,
     RolloutConfig,
+    SftRecipe,
     TaskConfig,
     TrainerConfig,
     TrialConfig,
     defaults,
     every_rank_samples,
+    is_given,
+    is_trained_first,
 )
 from trainer.errors import ConfigError, MissingError
 
@@ -35,9 +38,12 @@ __all__ = [
     "OptimConfig",
     "ResourcesConfig",
     "RolloutConfig",
+    "SftRecipe",
     "TaskConfig",
     "TrainerConfig",
     "TrialConfig",
     "defaults",
     "every_rank_samples",
+    "is_given",
+    "is_trained_first",
 ]

@@ -13,7 +13,8 @@ from shutil import which
 
 from trainer.config.choices import EngineBackend, GeneratorBackend
 from trainer.config.hub import is_cached, is_hub_name, why_not_on_hub
-from trainer.config.schema import TrialConfig
+from trainer.config.pretrained import FETCHED, how_to_fetch, place_of
+from trainer.config.schema import ModelConfig, TrialConfig
 from trainer.errors import ConfigError, MissingError
 from trainer.files import local_path
 
@@ -53,11 +54,35 @@ def check_gpus(config: TrialConfig) -> None:
         )
 
 
-def check_model(config: TrialConfig) -> None:
-    """Raises `MissingError` for a hub model that is neither in the cache nor to be had, `ConfigError` for no model."""
-    path = config.model.path
+def check_model(config: TrialConfig, runs_dir: Path | None = None) -> None:
+    """Raises `MissingError` for a model that is not here and, of the hub, not to be had; `ConfigError` for no model.
+
+    Without `runs_dir` it is not asked whether a known model has been fetched: it would lie there.
+    """
+    path, fetched = config.model.path, config.model.fetched
     if path is not None and model_folder(path) is None:
         _check_hub(path)
+    if fetched is not None and runs_dir is not None and fetched_folder(fetched, runs_dir) is None:
+        raise MissingError(
+            f"model.fetched={fetched} is not in {place_of(fetched, runs_dir).parent}: run "
+            f"{how_to_fetch(fetched, runs_dir)} first"
+        )
+
+
+def local_model(model: ModelConfig, runs_dir: Path | None) -> Path | None:
+    """The folder of a given model that is here; None for a name of the hub, one to be fetched, and the toy base.
+
+    Raises `ConfigError` as `model_folder` does.
+    """
+    if model.fetched is not None:
+        return None if runs_dir is None else fetched_folder(model.fetched, runs_dir)
+    return model_folder(model.path)
+
+
+def fetched_folder(name: str, runs_dir: Path) -> Path | None:
+    """Where a known model lies; None where it has not been fetched to this runs folder."""
+    folder = place_of(name, runs_dir)
+    return folder.resolve() if (folder / FETCHED).is_file() else None
 
 
 def model_folder(path: str | None) -> Path | None:

@@ -39,8 +39,7 @@ def names_of(settings: Mapping[str, Any], heldout: int | None = None) -> Names:
     `heldout` is the number that a trial has recorded. Without it the number is told where the settings alone fix it.
     """
     known = {key: value for key, value in settings.items() if value not in (None, "", "null", "None")}
-    model = model_name(str(known["model.path"])) if "model.path" in known else _toy(settings, known)
-    return Names(model, _task(known), _heldout(known) if heldout is None else heldout)
+    return Names(_model(settings, known), _task(known), _heldout(known) if heldout is None else heldout)
 
 
 def told(all_names: Iterable[Names]) -> str:
@@ -67,6 +66,18 @@ def model_name(path: str) -> str:
     if hub and "snapshots" in parts:
         return hub[-1].split("--")[-1]
     return "/".join(parts[-2:] if parts[-1] == "policy" else parts[-1:])
+
+
+def _model(settings: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
+    """A given model by its name, and by how long it was fine-tuned, for that makes it another one; or a toy."""
+    if "model.fetched" in known:
+        name = str(known["model.fetched"])
+    elif "model.path" in known:
+        name = model_name(str(known["model.path"]))
+    else:
+        return _toy(settings, known)
+    steps = int(float(known.get("model.sft.steps", 0)))
+    return f"{name} after {steps} steps of SFT" if steps else name
 
 
 def _toy(settings: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:

@@ -102,15 +102,35 @@ class BaseRecipe:
 
 
 @dataclass
-class ModelConfig:
-    """The policy: the Hugging Face folder or hub name in `path`, or else a toy base of this shape, trained on need.
+class SftRecipe:
+    """How a given model is fine-tuned by supervision before trials start from it; 0 steps take it as it is.
 
-    base_seed fixes the toy base's initial weights and its training data; it is an axis worth sweeping. The usual
-    initializer_range of 0.02 and rope_theta of 10,000 are made for widths of thousands and texts of pages: a narrow
-    model on lines of some 50 characters learns several times faster with a wider and a shorter one.
+    AdamW on the mean loss of `batch_size` responses' tokens, with linear warm-up and decay. micro_batch_tokens bounds
+    one forward and backward pass, as in the engine, and with it the memory; it changes no number beyond rounding.
+    """
+
+    steps: int = 0
+    batch_size: int = 16
+    lr: float = 2e-5
+    warmup_steps: int = 10
+    micro_batch_tokens: int = 2048
+    threads: int = 2
+
+
+@dataclass
+class ModelConfig:
+    """The policy: a given model, or else a toy base of this shape, trained on need.
+
+    Given is the Hugging Face folder or hub name in `path`, or the model that `minrl model fetch` has put under the runs
+    folder, by its name in `fetched`. `sft` fine-tunes a given model on the task first, `base` makes the toy.
+
+    base_seed fixes the toy base's initial weights and its training data, and the order of the examples of `sft`; it is
+    an axis worth sweeping. The usual initializer_range of 0.02 and rope_theta of 10,000 are made for widths of
+    thousands and texts of pages: a narrow model on lines of some 50 characters learns several times faster with a wider
+    and a shorter one.
 
     num_kv_heads of null means as many as num_heads, vocab_size of null the characters of the toy tokenizer. Beside a
-    `path` the shape is only a stand-in, for estimates where the model's own config.json cannot be read.
+    given model the shape is only a stand-in, for estimates where its own config.json cannot be read.
     """
 
     path: str | None = None
@@ -127,6 +147,8 @@ class ModelConfig:
     tie_embeddings: bool = True
     base_seed: int = 0
     base: BaseRecipe = field(default_factory=BaseRecipe)
+    fetched: str | None = None
+    sft: SftRecipe = field(default_factory=SftRecipe)
 
 
 @dataclass
@@ -257,6 +279,16 @@ def every_rank_samples(config: TrialConfig) -> bool:
     What transformers draws does, and a trial's samples must not depend on the number of its ranks.
     """
     return config.rollout.backend is GeneratorBackend.vllm
+
+
+def is_given(model: ModelConfig) -> bool:
+    """Whether the model exists before any trial asks for it; else it is a toy base."""
+    return model.path is not None or model.fetched is not None
+
+
+def is_trained_first(model: ModelConfig) -> bool:
+    """Whether what trials start from is made under the runs folder: a toy base, or a given model that is fine-tuned."""
+    return not is_given(model) or model.sft.steps > 0
 
 
 def defaults() -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from trainer.config.accelerators import ACCELERATORS
 from trainer.config.choices import Attention, Dtype, EngineBackend, GeneratorBackend, Normalize, Objective, Offload
-from trainer.config.schema import ModelConfig, TrialConfig
+from trainer.config.pretrained import pretrained
+from trainer.config.schema import ModelConfig, TrialConfig, is_given
 from trainer.config.validate_algorithm import GROUP_BASELINES, TORCH_ALONE, algorithm_problems
 from trainer.errors import ConfigError
 
@@ -106,6 +107,11 @@ def _size_problems(config: TrialConfig) -> Sequence[str]:
         "model.base.batch_size": config.model.base.batch_size,
         "model.base.warmup_steps": config.model.base.warmup_steps,
         "model.base.threads": config.model.base.threads,
+        "model.sft.batch_size": config.model.sft.batch_size,
+        "model.sft.lr": config.model.sft.lr,
+        "model.sft.warmup_steps": config.model.sft.warmup_steps,
+        "model.sft.micro_batch_tokens": config.model.sft.micro_batch_tokens,
+        "model.sft.threads": config.model.sft.threads,
         "model.hidden_size": config.model.hidden_size,
         "model.num_layers": config.model.num_layers,
         "model.num_heads": config.model.num_heads,
@@ -117,6 +123,7 @@ def _size_problems(config: TrialConfig) -> Sequence[str]:
         "optim.weight_decay": config.optim.weight_decay,
         "evaluation.record_problems": config.evaluation.record_problems,
         "model.base.skill_steps": config.model.base.skill_steps,
+        "model.sft.steps": config.model.sft.steps,
         "model.base.habit_steps": config.model.base.habit_steps,
     }
     found = [f"{name}={value} must be above 0" for name, value in positive.items() if value <= 0]
@@ -153,8 +160,17 @@ def _model_problems(model: ModelConfig) -> Iterator[str]:
             yield f"model.{name}={value} must be above 0, or null"
     if model.num_kv_heads and model.num_heads % model.num_kv_heads:
         yield f"model.num_heads={model.num_heads} is not a multiple of model.num_kv_heads={model.num_kv_heads}"
-    if model.path is None and model.vocab_size is not None:
+    if not is_given(model) and model.vocab_size is not None:
         yield "model.vocab_size belongs to a model.path: the toy base has its characters, so leave it null"
+    if model.path is not None and model.fetched is not None:
+        yield f"model.path={model.path} and model.fetched={model.fetched} name two models: set one of them to null"
+    if model.fetched is not None:
+        pretrained(model.fetched, "model.fetched")  # refuses an unknown one
+    if model.sft.steps and not is_given(model):
+        yield (
+            "model.sft fine-tunes a given model: name it by model.fetched or model.path, or set model.sft.steps=0 "
+            "(the toy base is trained by model.base)"
+        )
 
 
 def _machine_problems(config: TrialConfig) -> Iterator[str]:

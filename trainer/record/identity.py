@@ -9,13 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from trainer.config import SCHEMA_VERSION, TrialConfig
+from trainer.config import SCHEMA_VERSION, ModelConfig, TrialConfig, is_trained_first
 from trainer.config.compose import to_dict
 from trainer.config.machine import model_folder
+from trainer.config.pretrained import CONVERSION, FETCHED, pretrained
 from trainer.errors import ConfigError
 from trainer.files import local_path
 from trainer.record.contents import file_hash, files_in, hashes
-from trainer.record.sources import toy_base_hash
+from trainer.record.sources import sft_hash, toy_base_hash
 from trainer.record.task_sources import task_source_hash
 from trainer.tasks import data_parameters, module_of, one_name
 
@@ -24,6 +25,7 @@ from trainer.tasks import data_parameters, module_of, one_name
 UNREAD = (
     *(".*", "__pycache__", "*.pyc", "*.md", "LICENSE*", "NOTICE*"),  # hidden, compiled, told to people
     *("report.json", "trainer_state.json", "*_results.json", "runs", "checkpoint-*", "global_step*"),  # of its training
+    FETCHED,
     *(
         "optimizer.pt",
         "optimizer.bin",
@@ -37,6 +39,7 @@ UNREAD = (
     *("*.gguf", "*.onnx", "*.onnx_data", "*.h5", "*.msgpack", "*.ot", "*.tflite"),
 )
 SPREADING = ("ranks", "zero_stage", "offload")  # of the engine's fields
+IN_THE_BASE = ("fetched", "sft")  # of the model's fields: the base's hash knows them by what they come to
 
 
 def trial_id(config: TrialConfig) -> str:
@@ -53,10 +56,11 @@ def trial_id(config: TrialConfig) -> str:
     del content["resources"], content["scale"]
     for name in SPREADING:
         del content["engine"][name]
+    for name in IN_THE_BASE:
+        del content["model"][name]
     if model_folder(config.model.path) is not None:
         del content["model"]["path"]
-    device = {"device": "gpu"} if config.resources.gpus > 0 else {}
-    return _digest({"schema": SCHEMA_VERSION, "base": base, "config": content, **source, **device})
+    return _digest({"schema": SCHEMA_VERSION, "base": base, "config": content, **source, **_device(config)})
 
 
 def base_hash(config: TrialConfig) -> str:
@@ -65,20 +69,38 @@ def base_hash(config: TrialConfig) -> str:
     A toy base: its shape, recipe and seed, the task that it is taught, and the sources that build it. A local model:
     the contents of its folder, but for what nobody reads. A hub model: its name, be it there or not (`check_model`):
     which commit of it is newest is known where it has been downloaded alone, and its trials are planned elsewhere, too.
+    A fetched model: the file that it is made of, be it there or not. A given model that is fine-tuned: that, the
+    recipe, the seed and the device of it, the task, and the sources that train it.
     Raises `ConfigError` for a path that is neither a model's folder nor a possible name.
     """
     return _base_hash(config, _content(config))
 
 
 def _base_hash(config: TrialConfig, content: Mapping[str, Any]) -> str:
-    folder = model_folder(config.model.path)
+    given = _given_hash(config.model)
+    module = module_of(config.task.name)
+    if given is None:
+        model = {key: value for key, value in content["model"].items() if key not in ("path", *IN_THE_BASE)}
+        sources = toy_base_hash(module)
+        return _digest({"model": model, "task": content["task"], "sources": sources, **_task_source(config)})
+    if not is_trained_first(config.model):
+        return given
+    made = {"sft": content["model"]["sft"], "seed": config.model.base_seed, "task": content["task"]}
+    return _digest({"from": given, **made, "sources": sft_hash(module), **_task_source(config), **_device(config)})
+
+
+def _given_hash(model: ModelConfig) -> str | None:
+    """Of a given model as it is before any training; None for the toy base."""
+    if model.fetched is not None:
+        return _digest({"file": pretrained(model.fetched).sha256, "conversion": CONVERSION})
+    folder = model_folder(model.path)
     if folder is not None:
         return _folder_hash(folder)
-    if config.model.path is not None:
-        return _digest({"hub": config.model.path})
-    model = {key: value for key, value in content["model"].items() if key != "path"}
-    sources = toy_base_hash(module_of(config.task.name))
-    return _digest({"model": model, "task": content["task"], "sources": sources, **_task_source(config)})
+    return None if model.path is None else _digest({"hub": model.path})
+
+
+def _device(config: TrialConfig) -> dict[str, str]:
+    return {"device": "gpu"} if config.resources.gpus > 0 else {}
 
 
 def _task_source(config: TrialConfig) -> dict[str, str]:

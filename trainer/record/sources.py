@@ -18,11 +18,16 @@ PACKAGE = Path(__file__).parents[1]
 UNCOUNTED = ("cli", "appraisal", "record.sources")  # what only shows numbers or measures a finished model; this file
 OF_EVERY_TOY_BASE = ("trainer.bases.supervise", "trainer.policy.model", "trainer.seeds")  # what shapes its weights
 
+OF_EVERY_SFT = (  # what shapes the weights of a given model that is fine-tuned
+    *("trainer.bases.sft", "trainer.policy.logprob", "trainer.policy.packing", "trainer.policy.prompts"),
+    "trainer.seeds",
+)
+
 # Sources that compute what earlier ones did, to the same bits, by the hash of those: their trials and bases go on. An
 # entry is for the very sources that were compared, and to be removed with their next change (a test says when).
 KNOWN_AS: dict[str, str] = {
-    "5632620355508ec2": "4c4645fe51894b48",  # a toy base on sums
-    "1ce61fcb54bcf44a": "4c4645fe51894b48",  # a toy base on a task of a user's own
+    "236c705a2e1eeb7e": "4c4645fe51894b48",  # a toy base on sums
+    "f904518d26bc2077": "4c4645fe51894b48",  # a toy base on a task of a user's own
 }
 
 
@@ -44,6 +49,13 @@ def toy_base_hash(task_module: str | None) -> str:
     """
     modules = [*OF_EVERY_TOY_BASE, task_module or ""]
     return _known(_hash([name for name in modules if name in _trainer()], _trainer()))
+
+
+@cache
+def sft_hash(task_module: str | None) -> str:
+    """16 hex digits over the sources that shape the weights of a fine-tuned model, its task among them, as above."""
+    modules = [*OF_EVERY_SFT, task_module or ""]
+    return _hash([name for name in modules if name in _trainer()], _trainer())
 
 
 def sources_hash(package: Path) -> str:

@@ -88,6 +88,18 @@ class DemonstratedTask(Task, Protocol):
         ...
 
 
+@runtime_checkable
+class SupervisedTask(Task, Protocol):
+    """A task that can fine-tune a given model (`model.sft`): it shows a form, where a demonstration teaches a skill.
+
+    Of a task that has `demonstrations` alone these are taken, their prompts framed as the model has it.
+    """
+
+    def supervision(self, seed: int) -> Iterator[tuple[Problem, str]]:
+        """An endless stream of (problem, response to learn), in an order of the seed."""
+        ...
+
+
 def load_task(config: TaskConfig) -> Task:
     """The task that `config` names, built with its parameters.
 

@@ -12,7 +12,7 @@ on its way must not be paid for one of them. (`take` chooses the last number ins
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -97,6 +97,18 @@ class MathTask:
         random.Random(derive(0, "math", "heldout")).shuffle(problems)
         return problems
 
+    def supervision(self, seed: int) -> Iterator[tuple[Problem, str]]:
+        r"""The training problems, each once before any twice, with their reference answers in the form asked for.
+
+        ``The final answer is \boxed{72}.`` and no way to it: that teaches the form and where to end, not to reason, and
+        a model that is shown much of it will leave its reasoning out.
+        """
+        problems, rng = list(self.train()), random.Random(seed)
+        while True:
+            rng.shuffle(problems)
+            for problem in problems:
+                yield problem, f"The final answer is {self._form(problem.answer)}."
+
     def verify(self, problem: Problem, response: str) -> Verdict:
         return self.verify_all([(problem, response)])[0]
 
@@ -114,6 +126,9 @@ class MathTask:
 
     def close(self) -> None:
         self._pool.close()
+
+    def _form(self, answer: str) -> str:
+        return f"\\boxed{{{answer}}}" if self._take is Take.last_box else answer
 
     def _find(self, response: str) -> str | None:
         return last_boxed(response) if self._take is Take.last_box else last_number(response)

@@ -30,6 +30,7 @@ PARAMETERS = {  # of the checkpoints as published
     "qwen2_5_math_1_5b": 1_543_714_304,
     "qwen2_5_math_7b": 7_615_616_512,
     "llama_3_2_3b_instruct": 3_212_749_824,
+    "smollm2_135m": 134_515_008,
 }
 
 
