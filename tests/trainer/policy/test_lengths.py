@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from trainer.config import RolloutConfig
+from trainer.config.compose import compose
 from trainer.errors import ConfigError
-from trainer.policy.lengths import check_lengths, encode_within, prompt_room
+from trainer.policy.lengths import check_lengths, encode_within, prompt_room, tokens_at_once
 from trainer.policy.model import character_tokenizer
 from trainer.rollout import Problem
 
@@ -80,3 +81,21 @@ def test_the_check_refuses_what_sampling_refuses() -> None:
     check_lengths(character_tokenizer(), room, {"training": problems(*range(1, 41))})
     with pytest.raises(ConfigError, match="1 of 41 training problems"):
         check_lengths(character_tokenizer(), room, {"training": problems(*range(1, 42))})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "tokens"),
+    [
+        ([], 8 * 4 * 80),  # a step of 8 problems with 4 responses each, in which the evaluation's 4 x 2 would fit
+        (["rollout.max_tokens_in_flight=1000"], 1000),
+        (["rollout.max_tokens_in_flight=100"], 4 * 80),  # the responses to a problem are drawn together
+        (["rollout=vllm", "rollout.max_tokens_in_flight=100"], 100),
+        (["rollout=vllm", "rollout.max_tokens_in_flight=10"], 80),
+        (["evaluation.problems=100", "evaluation.k=8"], 100 * 8 * 80),
+        (["engine=deepspeed", "engine.ranks=3"], 8 * 4 * 80),  # rank 0 samples alone
+        (["engine=deepspeed", "engine.ranks=3", "rollout=vllm"], 3 * 4 * 80),  # the first of 3 shares of 8
+    ],
+)
+def test_a_generator_holds_no_more_than_a_step_or_an_evaluation_has(overrides: list[str], tokens: int) -> None:
+    small = ["rollout.prompts_per_step=8", "rollout.max_response_length=64", "evaluation.problems=4", "evaluation.k=2"]
+    assert tokens_at_once(compose([*small, *overrides]), prompt_tokens=16) == tokens
