@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ from trainer.canary import SyncError, check_sync
 from trainer.config import AlgorithmConfig, EngineConfig, ModelConfig, OptimConfig, RolloutConfig
 from trainer.engines.torch_engine import TorchEngine
 from trainer.errors import ConfigError
-from trainer.generators.vllm_generator import VllmGenerator
+from trainer.generators.vllm_generator import BATCHED_TOKENS, VllmGenerator, blocks_for
 from trainer.policy.model import build_model, character_tokenizer, load_policy
 from trainer.record.checkpoint import Progress
 from trainer.rollout import Problem, Rollout
@@ -28,8 +29,10 @@ pytestmark = [
 ]
 
 CPU = torch.device("cpu")
-SHAPE = ModelConfig(hidden_size=64, intermediate_size=128, num_layers=2, num_heads=2)  # heads of 32: the CPU's smallest
-ROLLOUT = RolloutConfig(max_response_length=12, max_prompt_length=200)
+# Heads of 32: the CPU's smallest. Positions for a prompt longer than what a step takes in by default.
+SHAPE = ModelConfig(hidden_size=64, intermediate_size=128, num_layers=2, num_heads=2, max_positions=6000)
+ROLLOUT = RolloutConfig(max_response_length=12, max_prompt_length=5000)
+TOKENS, PROMPT_TOKENS = 20_000, 120  # of the cache: 153 responses of at most two blocks, for 148 of 132 tokens
 ENDS = {character_tokenizer().eos_token_id, *character_tokenizer()(";")["input_ids"]}
 PROBLEMS = [Problem(f"p{i}", f"{i}+{7 * i}=", "", "set", "level") for i in range(16)]
 
@@ -64,7 +67,7 @@ def written_base(folder: Path, shape: ModelConfig) -> Path:
 
 
 def started(base: Path, config: RolloutConfig = ROLLOUT) -> VllmGenerator:
-    return VllmGenerator(base, character_tokenizer(), config, torch.float32, CPU)
+    return VllmGenerator(base, character_tokenizer(), config, torch.float32, CPU, TOKENS, PROMPT_TOKENS)
 
 
 def engine_of(base: Path) -> TorchEngine:
@@ -138,6 +141,57 @@ def test_samples_come_from_the_policy_itself(pair: Pair) -> None:
     assert surprise.mean().abs() < 4 * surprise.std() / len(surprise) ** 0.5
 
 
+# --- long prompts -----------------------------------------------------------------------------------------------------
+
+
+def texts(number: int, length: int) -> list[Problem]:
+    """Problems without a common beginning, which the cache would share."""
+    rng = random.Random(number * length)
+    return [
+        Problem(f"t{i}", "".join(rng.choices("0123456789+-", k=length)), "", "set", "level") for i in range(number)
+    ]
+
+
+def assert_says_the_same(pair: Pair, groups: Sequence[Sequence[Rollout]]) -> None:
+    """The engine's log-probability of every token that was drawn."""
+    rollouts = [rollout for group in groups for rollout in group]
+    for rollout, logprobs in zip(rollouts, pair.engine.score(rollouts).logprobs, strict=True):
+        assert rollout.logprobs == pytest.approx(logprobs.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("number", "length"), [(96, 46), (32, 200), (1, 4500), (3, 5000)])
+def test_more_prompt_tokens_may_wait_than_a_step_takes_in(pair: Pair, number: int, length: int) -> None:
+    """A prompt taken in by parts would fail: a seed's generator cannot take a draw back on the CPU."""
+    problems = texts(number, length)
+    assert number * length > BATCHED_TOKENS
+    groups = pair.generator.sample(problems, 1, seed=3)
+    assert [[rollout.problem for rollout in group] for group in groups] == [[problem] for problem in problems]
+    assert_says_the_same(pair, groups)
+
+
+def test_responses_that_outgrow_the_cache_are_drawn_all_the_same(pair: Pair) -> None:
+    """Each begins with one block and goes on in a second: of 200, some must give theirs back and begin again."""
+    problems = texts(200, PROMPT_TOKENS)
+    groups = pair.generator.sample(problems, 1, seed=4)
+    assert_says_the_same(pair, groups)
+    alone = [pair.generator.sample([problem], 1, seed=4)[0][0].response_ids for problem in problems[::40]]
+    assert alone == [group[0].response_ids for group in groups[::40]]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "usual", "longest", "blocks"),
+    [
+        (64 * 110, 110, 110, 64 + 1),  # a response in one block
+        (64 * 130, 130, 130, 64 * 2 + 1),
+        (64 * 110, 110, 5000, 64 + 1),
+        (2 * 110, 110, 5000, 40 + 1),  # the longest that is allowed, which nobody expects
+        (10**9, 4096, 4096, 256 * 32 + 1),  # no more grow at a time
+    ],
+)
+def test_the_cache_is_as_large_as_what_is_drawn_at_once(tokens: int, usual: int, longest: int, blocks: int) -> None:
+    assert blocks_for(tokens, usual, longest) == blocks
+
+
 # --- weights ----------------------------------------------------------------------------------------------------------
 
 
@@ -188,6 +242,6 @@ def test_no_prefix_of_earlier_weights_is_used_again(pair: Pair) -> None:
 
 
 def test_a_prompt_that_is_too_long_is_named(pair: Pair) -> None:
-    long = Problem("long", "1" * 201, "", "set", "level")
-    with pytest.raises(ConfigError, match=r"problem long, has 201 tokens, and rollout.max_prompt_length allows 200"):
+    long = Problem("long", "1" * 5001, "", "set", "level")
+    with pytest.raises(ConfigError, match=r"problem long, has 5001 tokens, and rollout.max_prompt_length allows 5000"):
         pair.generator.sample([PROBLEMS[0], long], 1, seed=0)
