@@ -159,11 +159,11 @@ def assert_says_the_same(pair: Pair, groups: Sequence[Sequence[Rollout]]) -> Non
         assert rollout.logprobs == pytest.approx(logprobs.tolist(), abs=1e-4)
 
 
-@pytest.mark.parametrize(("number", "length"), [(96, 46), (32, 200), (1, 4500), (3, 5000)])
+@pytest.mark.parametrize(("number", "length"), [(128, 46), (32, 200), (1, 4500), (3, 5000)])
 def test_more_prompt_tokens_may_wait_than_a_step_takes_in(pair: Pair, number: int, length: int) -> None:
     """A prompt taken in by parts would fail: a seed's generator cannot take a draw back on the CPU."""
     problems = texts(number, length)
-    assert number * length > BATCHED_TOKENS
+    assert number * length > ROLLOUT.max_prompt_length or length > BATCHED_TOKENS
     groups = pair.generator.sample(problems, 1, seed=3)
     assert [[rollout.problem for rollout in group] for group in groups] == [[problem] for problem in problems]
     assert_says_the_same(pair, groups)
