@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trainer.config import TrialConfig
+from trainer.config.choices import GeneratorBackend
 from trainer.config.compose import flatten
 from trainer.config.hub import cached_folder
 from trainer.config.machine import check_gpus, check_installed, check_model, model_folder
 from trainer.config.names import Names, names_of
-from trainer.policy.folder import check_ends, positions
+from trainer.generators.vllm_limits import check_architecture, check_heads, check_sleep
+from trainer.policy.folder import architectures, check_ends, check_head, head_size, positions
 from trainer.policy.lengths import PromptRoom, check_lengths, prompt_room
 from trainer.policy.prompts import check_framing
 from trainer.tasks import load_task
@@ -21,13 +23,32 @@ from trainer.tasks.sample import evaluated_in_training
 
 
 def check_response(config: TrialConfig) -> None:
-    """Raises `ConfigError` for a model at which no response can end, or whose positions leave no room for a prompt."""
+    """Raises `ConfigError` for a model that says no text, or never an end, or whose positions leave a prompt no room."""
     path = config.model.path
     folder = None if path is None else _files(path)
     if folder is not None:
+        check_head(folder)
         check_ends(folder)
     if folder is not None or path is None:
         _room(config, folder)
+
+
+def check_generator(config: TrialConfig) -> None:
+    """Raises `ConfigError` for a model, or a setting, that vLLM would refuse once a toy base has been trained for it."""
+    if config.rollout.backend is not GeneratorBackend.vllm:
+        return
+    on_cpu = config.resources.gpus <= 0
+    check_sleep(config.rollout.sleep, on_cpu)
+    if config.model.path is None:
+        check_heads(config.model.hidden_size // config.model.num_heads, on_cpu, of_toy=True)
+        return
+    folder = _files(config.model.path)
+    if folder is None:
+        return
+    size = head_size(folder)
+    if size is not None:
+        check_heads(size, on_cpu, of_toy=False)
+    check_architecture(architectures(folder))
 
 
 def check_task(config: TrialConfig) -> None:
@@ -68,7 +89,13 @@ def _files(path: str) -> Path | None:
 
 
 # Each raises `MissingError` for what this machine lacks, `ConfigError` for what is nowhere to be had.
-CHECKS: tuple[Callable[[TrialConfig], None], ...] = (check_installed, check_model, check_response, check_task)
+CHECKS: tuple[Callable[[TrialConfig], None], ...] = (
+    check_installed,
+    check_model,
+    check_response,
+    check_generator,
+    check_task,
+)
 CHECKS_HERE = (check_gpus, *CHECKS, check_prompts)  # of a trial that begins on this very machine
 
 

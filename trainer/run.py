@@ -32,6 +32,8 @@ from trainer.loop import Clock, train_step
 from trainer.measure import sample_rows
 from trainer.parts import Parts
 from trainer.parts.assemble import build_parts
+from trainer.policy.model import load_tokenizer
+from trainer.policy.prompts import frame_of
 from trainer.policy.saving import copy_settings
 from trainer.ranks.launch import Launcher, LocalLauncher
 from trainer.record.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -151,7 +153,9 @@ class _Trial:
         """Loads or trains the base, and restores the newest checkpoint into it."""
         self._base = ensure_base(self._config, self._bases_dir)
         parts = self._parts = build_parts(self._config, self._base, self._launcher)
-        self._record.write_environment(with_commit(self._record.environment(), self._config))
+        frame = frame_of(load_tokenizer(self._base), parts.order.batch(1)[0])
+        found = with_commit(self._record.environment(), self._config)
+        self._record.write_environment({**found, "prompt_frame": frame})  # with what the model's template adds by itself
         checkpoint = load_checkpoint(self._record.path / "checkpoints")
         if checkpoint is not None:
             self._progress, state = checkpoint

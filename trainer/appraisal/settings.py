@@ -8,6 +8,7 @@ from typing import Any
 
 from trainer.config import TaskConfig, TrialConfig
 from trainer.config.compose import compose, compose_on, key_of
+from trainer.config.effect import UNREAD_BY_EVALUATE, refuse_unread, unread_in
 from trainer.config.validate import validate
 from trainer.errors import ConfigError
 from trainer.files import local_path
@@ -24,6 +25,7 @@ def configure(overrides: Sequence[str], trial: TrialRecord | None, data: Sequenc
 
     Of a task of prepared sets only the held-out ones are needed. Raises `ConfigError` for settings that contradict.
     """
+    refuse_unread(overrides, UNREAD_BY_EVALUATE)
     if data:
         _refuse_beside_data(overrides)
         if trial is None or not _is_math(trial.config().task):
@@ -32,7 +34,13 @@ def configure(overrides: Sequence[str], trial: TrialRecord | None, data: Sequenc
     if _is_math(config.task):
         config = replace(config, task=_heldout_only(config.task, data))
     validate(config)
+    refuse_unread(overrides, {key: said for key, said in unread_in(config).items() if not key.startswith("model")})
     return config
+
+
+def names_threads(overrides: Sequence[str]) -> bool:
+    """Whether `overrides` say on how many threads to compute; else it is as many as torch takes by itself."""
+    return any(key_of(each) == "engine.threads" for each in overrides)
 
 
 def names_length(overrides: Sequence[str]) -> bool:

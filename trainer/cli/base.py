@@ -20,11 +20,13 @@ def base_command(overrides: Overrides = None, runs_dir: RunsDir = Path("runs")) 
     themselves; it is kept under the hash of its settings.
     """
     from trainer.config.compose import compose
+    from trainer.config.effect import UNREAD_BY_BASE, refuse_unread
     from trainer.errors import ConfigError
 
     config = compose(overrides or [])
     if config.model.path is not None:
         raise ConfigError(f"model.path={config.model.path} names a finished model: leave it out to train a toy base")
+    refuse_unread(overrides or [], UNREAD_BY_BASE)
     from rich.console import Console
 
     from trainer.bases.ensure import ensure_base

@@ -50,7 +50,9 @@ def compose_on(own: TrialConfig, overrides: Sequence[str]) -> TrialConfig:
 
     Raises `ConfigError` as `compose` does.
     """
-    composed = _composed(overrides)
+    for override in overrides:
+        _check_key(override)
+    composed = _composed([override for override in overrides if key_of(override) in GROUPS])
     content = OmegaConf.structured(own)
     try:
         for override in overrides:
@@ -121,8 +123,9 @@ def _apply(content: Any, text: str) -> None:
         return
     place, _, name = override.key_or_group.rpartition(".")
     parent = OmegaConf.select(content, place)
-    if parent is not None:
-        parent.pop(name, None)
+    if parent is None or name not in parent:
+        raise ConfigError(f"override {text!r}: there is no {override.key_or_group} to take out")
+    del parent[name]
 
 
 def _check_key(override: str) -> None:

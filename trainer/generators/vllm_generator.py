@@ -20,6 +20,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from trainer.config import RolloutConfig
 from trainer.errors import ConfigError
 from trainer.generators.own_process import OwnProcess
+from trainer.generators.vllm_limits import check_architecture, check_heads, check_sleep
 from trainer.policy.ends import decode_response, ends_of, read_generation
 from trainer.policy.lengths import encode_within, positions_of, prompt_room
 from trainer.policy.model import load_shape
@@ -64,10 +65,12 @@ class VllmGenerator:
         self._ends = ends_of(read_generation(base, shape), shape, tokenizer)
         self._room = prompt_room(config, positions_of(shape), str(base))
         length = self._room.tokens + config.max_response_length
-        if on_cpu and config.sleep:
-            raise ConfigError("rollout.sleep=true frees GPU memory, and there is no GPU: set rollout.sleep=false")
+        check_sleep(config.sleep, on_cpu)
+        check_heads(_head_dim(shape), on_cpu, of_toy=False)
+        check_architecture(shape.architectures or ())
         options: dict[str, Any] = {
             "model": str(base),
+            "runner": "generate",  # also of a model with another head, which then is refused here, not at the first prompt
             "dtype": str(dtype).removeprefix("torch."),
             "max_model_len": length,
             "generation_config": "vllm",  # not the model's: a top-p or penalty would bias the samples; its ends count
@@ -90,7 +93,7 @@ class VllmGenerator:
         else:
             options["gpu_memory_utilization"] = config.gpu_memory_utilization
         with self._guest():
-            self._llm = _start(options, shape, on_cpu)
+            self._llm = _start(options, on_cpu)
             if config.sleep:  # the engine, which comes next, needs the memory while it is built
                 self._sleep()
 
@@ -173,24 +176,16 @@ class VllmGenerator:
                 self._asleep.discard(part)
 
 
-def _start(options: dict[str, Any], shape: PretrainedConfig, on_cpu: bool) -> Any:
+def _start(options: dict[str, Any], on_cpu: bool) -> Any:
     """The engine; what vLLM refuses becomes one line."""
     from vllm import LLM
 
-    if on_cpu:
-        from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
-
-        sizes = CPUAttentionBackend.get_supported_head_sizes()
-        if _head_dim(shape) not in sizes:
-            raise ConfigError(
-                f"vLLM's CPU build has no attention for heads of {_head_dim(shape)}: set model.num_heads so that "
-                f"hidden_size / num_heads is one of {', '.join(map(str, sizes))}, or rollout=transformers"
-            )
     try:
         return LLM(**options)
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"vLLM cannot run this model here (see rollout.gpu_memory_utilization): {reason}") from error
+        lever = "rollout.max_tokens_in_flight" if on_cpu else "rollout.gpu_memory_utilization"
+        raise ConfigError(f"vLLM cannot run this model here (see {lever}): {reason}") from error
 
 
 def _head_dim(shape: PretrainedConfig) -> int:
