@@ -23,7 +23,7 @@ from trainer.tasks.sample import evaluated_in_training
 
 
 def check_response(config: TrialConfig) -> None:
-    """Raises `ConfigError` for a model that says no text, or never an end, or whose positions leave a prompt no room."""
+    """Raises `ConfigError` for a model that says no text, or never ends, or has no positions for a prompt beside it."""
     path = config.model.path
     folder = None if path is None else _files(path)
     if folder is not None:
@@ -34,7 +34,7 @@ def check_response(config: TrialConfig) -> None:
 
 
 def check_generator(config: TrialConfig) -> None:
-    """Raises `ConfigError` for a model, or a setting, that vLLM would refuse once a toy base has been trained for it."""
+    """Raises `ConfigError` for a model or a setting that vLLM would refuse, when a base has been trained for it."""
     if config.rollout.backend is not GeneratorBackend.vllm:
         return
     on_cpu = config.resources.gpus <= 0

@@ -153,9 +153,10 @@ class _Trial:
         """Loads or trains the base, and restores the newest checkpoint into it."""
         self._base = ensure_base(self._config, self._bases_dir)
         parts = self._parts = build_parts(self._config, self._base, self._launcher)
+        # With what the model's template adds by itself, which no sample shows.
         frame = frame_of(load_tokenizer(self._base), parts.order.batch(1)[0])
         found = with_commit(self._record.environment(), self._config)
-        self._record.write_environment({**found, "prompt_frame": frame})  # with what the model's template adds by itself
+        self._record.write_environment({**found, "prompt_frame": frame})
         checkpoint = load_checkpoint(self._record.path / "checkpoints")
         if checkpoint is not None:
             self._progress, state = checkpoint

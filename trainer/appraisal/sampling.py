@@ -76,7 +76,7 @@ def respond(
 
 
 def _sized(config: TrialConfig, problems: int, k: int) -> TrialConfig:
-    """`config` as that of a trial which holds no more at once than this evaluation: no step, and one chunk of vLLM's."""
+    """`config` as that of a trial that holds no more at once than this evaluation: no step, one chunk of vLLM's."""
     evaluation = replace(config.evaluation, problems=min(problems, VLLM_PROBLEMS), k=k)
     return replace(config, rollout=replace(config.rollout, prompts_per_step=1, n=1), evaluation=evaluation)
 

@@ -70,7 +70,7 @@ class VllmGenerator:
         check_architecture(shape.architectures or ())
         options: dict[str, Any] = {
             "model": str(base),
-            "runner": "generate",  # also of a model with another head, which then is refused here, not at the first prompt
+            "runner": "generate",  # a model with another head is refused here then, and not at the first prompt
             "dtype": str(dtype).removeprefix("torch."),
             "max_model_len": length,
             "generation_config": "vllm",  # not the model's: a top-p or penalty would bias the samples; its ends count

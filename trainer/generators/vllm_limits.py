@@ -47,12 +47,16 @@ def check_architecture(names: Sequence[str]) -> None:
 
 def _runs_as_it_is(model: type) -> bool:
     """As vLLM decides it (``_try_resolve_transformers``)."""
-    return any(getattr(model, name, lambda: False)() for name in ("is_backend_compatible", "_can_set_attn_implementation"))
+    return any(
+        getattr(model, name, lambda: False)() for name in ("is_backend_compatible", "_can_set_attn_implementation")
+    )
 
 
 @cache
 def _registry() -> str | None:
     """The source in which vLLM lists its models: to import it takes ten seconds."""
     spec = find_spec("vllm")
-    file = None if spec is None or spec.origin is None else Path(spec.origin).parent / "model_executor/models/registry.py"
+    file = (
+        None if spec is None or spec.origin is None else Path(spec.origin).parent / "model_executor/models/registry.py"
+    )
     return file.read_text() if file is not None and file.is_file() else None

@@ -72,7 +72,7 @@ def test_what_acts_in_a_trial() -> None:
     own = compose(["model.path=some/model"])
     assert acting(unread_in(own)) & OF_A_BASE == {"model.path"}
     assert "rollout.gpu_memory_utilization" not in acting(unread_in(own))
-    assert OF_A_BASE <= acting(unread_in(compose([])))
+    assert acting(unread_in(compose([]))) >= OF_A_BASE
     assert "rollout.gpu_memory_utilization" in acting(unread_in(compose(["rollout=vllm", "resources.gpus=1"])))
 
 
@@ -104,5 +104,5 @@ def test_an_axis_along_which_nothing_changes_is_refused(tmp_path: Path) -> None:
         "name: mine\noverrides: [model.path=some/model]\nvariants: {grpo: [algorithm=grpo]}\nseeds: [0]\n"
         "axes: {model.base_seed: [0, 1]}\n"
     )
-    with pytest.raises(ConfigError, match="model.base_seed has no effect here: the model of model.path"):
+    with pytest.raises(ConfigError, match=r"model\.base_seed has no effect here: the model of model.path"):
         expand(load_spec(file))

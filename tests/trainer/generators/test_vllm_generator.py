@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from trainer import keys
 from trainer.algorithm.batch import MiniBatch, Sample
@@ -18,7 +20,9 @@ from trainer.canary import SyncError, check_sync
 from trainer.config import AlgorithmConfig, EngineConfig, ModelConfig, OptimConfig, RolloutConfig
 from trainer.engines.torch_engine import TorchEngine
 from trainer.errors import ConfigError
+from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.generators.vllm_generator import BATCHED_TOKENS, VllmGenerator, blocks_for
+from trainer.generators.vllm_limits import CPU_HEAD_SIZES, check_architecture
 from trainer.policy.model import build_model, character_tokenizer, load_policy
 from trainer.record.checkpoint import Progress
 from trainer.rollout import Problem, Rollout
@@ -33,7 +37,7 @@ CPU = torch.device("cpu")
 SHAPE = ModelConfig(hidden_size=64, intermediate_size=128, num_layers=2, num_heads=2, max_positions=6000)
 ROLLOUT = RolloutConfig(max_response_length=12, max_prompt_length=5000)
 TOKENS, PROMPT_TOKENS = 20_000, 120  # of the cache: 153 responses of at most two blocks, for 148 of 132 tokens
-ENDS = {character_tokenizer().eos_token_id, *character_tokenizer()(";")["input_ids"]}
+EOS, SEMICOLON = character_tokenizer().eos_token_id, *character_tokenizer()(";")["input_ids"]
 PROBLEMS = [Problem(f"p{i}", f"{i}+{7 * i}=", "", "set", "level") for i in range(16)]
 
 
@@ -59,11 +63,32 @@ class Pair:
 
 
 def written_base(folder: Path, shape: ModelConfig) -> Path:
+    """A random model with several ends, two of them tokens that it says often where it says what is most likely."""
     tokenizer = character_tokenizer()
-    build_model(shape, tokenizer, seed=1).save_pretrained(folder)
+    model = build_model(shape, tokenizer, seed=1)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": sorted(ENDS)}))
+    likely = Counter(token for said in greedy(model, []) for token in said[2:])
+    ends = {EOS, SEMICOLON, *(token for token, _ in likely.most_common(2))}
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": sorted(ends)}))
     return folder
+
+
+def greedy(model: PreTrainedModel, ends: Sequence[int]) -> list[list[int]]:
+    """What transformers' own ``generate`` says to each problem, one by one, until one of `ends`."""
+    said = []
+    for problem in PROBLEMS:
+        prompt = torch.tensor([character_tokenizer()(problem.prompt)["input_ids"]])
+        settings = {"max_new_tokens": ROLLOUT.max_response_length, "do_sample": False, "pad_token_id": 0}
+        told = model.generate(
+            prompt, attention_mask=torch.ones_like(prompt), eos_token_id=list(ends) or None, **settings
+        )
+        said.append(told[0, prompt.shape[1] :].tolist())
+    return said
+
+
+def ends_in(base: Path) -> set[int]:
+    return set(json.loads((base / "generation_config.json").read_text())["eos_token_id"])
 
 
 def started(base: Path, config: RolloutConfig = ROLLOUT) -> VllmGenerator:
@@ -98,19 +123,38 @@ def pair(base: Path, shared: VllmGenerator) -> Pair:
 # --- samples ----------------------------------------------------------------------------------------------------------
 
 
-def test_responses_end_with_one_of_the_models_ends_or_at_the_maximal_length(pair: Pair) -> None:
-    """The second end is an ordinary character, which nothing but the model's generation settings makes an end."""
-    rollouts = [r for seed in range(4) for r in pair.sampled(seed)]
+def test_responses_end_with_one_of_the_models_ends_or_at_the_maximal_length(pair: Pair, base: Path) -> None:
+    """All ends but one are ordinary characters, which nothing but the model's generation settings makes ends."""
+    ends, rollouts = ends_in(base), [r for seed in range(8) for r in pair.sampled(seed)]
     assert {rollout.finish_reason for rollout in rollouts} == {"stop", "length"}
-    assert {rollout.response_ids[-1] for rollout in rollouts if rollout.finish_reason == "stop"} == ENDS
+    assert {rollout.response_ids[-1] for rollout in rollouts if rollout.finish_reason == "stop"} == ends
     for rollout in rollouts:
         assert rollout.logprobs is not None
         assert len(rollout.logprobs) == len(rollout.response_ids)
-        assert (rollout.response_ids[-1] in ENDS) == (rollout.finish_reason == "stop")
-        assert not ENDS & set(rollout.response_ids[:-1])
+        assert (rollout.response_ids[-1] in ends) == (rollout.finish_reason == "stop")
+        assert not ends & set(rollout.response_ids[:-1])
         assert ";" not in rollout.response
         if rollout.finish_reason == "length":
             assert len(rollout.response_ids) == ROLLOUT.max_response_length
+
+
+def test_vllm_the_embedded_generator_and_transformers_itself_stop_at_the_same_tokens(pair: Pair, base: Path) -> None:
+    """With logits a thousand times as large there is but one response to draw, and all three say it."""
+    policy = load_policy(base, torch.float32)
+    with torch.no_grad():
+        policy.get_parameter("model.norm.weight").mul_(1000)
+    pair.generator.load_weights(
+        (name, weight.detach()) for name, weight in policy.named_parameters(remove_duplicate=False)
+    )
+    embedded = TransformersGenerator(policy, character_tokenizer(), ROLLOUT)
+    by_vllm, by_embedded = (
+        [group[0].response_ids for group in generator.sample(PROBLEMS, 1, seed=0)]
+        for generator in (pair.generator, embedded)
+    )
+    by_transformers = [tuple(said) for said in greedy(policy, policy.generation_config.eos_token_id)]
+    assert by_vllm == by_embedded == by_transformers
+    assert len({said[-1] for said in by_vllm} & ends_in(base)) >= 2, "different ends are met"
+    assert len({len(said) for said in by_vllm}) > 2, "at different places"
 
 
 def test_groups_come_in_the_order_of_the_problems(pair: Pair) -> None:
@@ -147,9 +191,7 @@ def test_samples_come_from_the_policy_itself(pair: Pair) -> None:
 def texts(number: int, length: int) -> list[Problem]:
     """Problems without a common beginning, which the cache would share."""
     rng = random.Random(number * length)
-    return [
-        Problem(f"t{i}", "".join(rng.choices("0123456789+-", k=length)), "", "set", "level") for i in range(number)
-    ]
+    return [Problem(f"t{i}", "".join(rng.choices("0123456789+-", k=length)), "", "set", "level") for i in range(number)]
 
 
 def assert_says_the_same(pair: Pair, groups: Sequence[Sequence[Rollout]]) -> None:
@@ -245,3 +287,16 @@ def test_a_prompt_that_is_too_long_is_named(pair: Pair) -> None:
     long = Problem("long", "1" * 5001, "", "set", "level")
     with pytest.raises(ConfigError, match=r"problem long, has 5001 tokens, and rollout.max_prompt_length allows 5000"):
         pair.generator.sample([PROBLEMS[0], long], 1, seed=0)
+
+
+# --- what it refuses --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_foreseen_of_vllm_is_what_vllm_says() -> None:
+    from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+
+    assert tuple(CPUAttentionBackend.get_supported_head_sizes()) == CPU_HEAD_SIZES
+    for native_or_not in ("Qwen2ForCausalLM", "LlamaForCausalLM", "SmolLM3ForCausalLM", "HeliumForCausalLM"):
+        check_architecture([native_or_not])
+    with pytest.raises(ConfigError, match="vLLM has no model XLNetLMHeadModel: set rollout=transformers"):
+        check_architecture(["XLNetLMHeadModel"])
