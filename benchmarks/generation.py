@@ -47,6 +47,9 @@ def main() -> None:
                 [
                     f"rollout={backend}",
                     f"rollout.max_response_length={given.length}",
+                    f"rollout.prompts_per_step={given.prompts}",
+                    f"rollout.n={given.n}",
+                    "trainer.updates_per_step=1",
                     f"model.hidden_size={hidden}",
                     f"model.intermediate_size={4 * hidden}",
                     f"model.num_heads={hidden // 32}",
@@ -63,7 +66,7 @@ def row(config: TrialConfig, problems: list[Problem], n: int, repeats: int) -> l
         build_model(config.model, tokenizer, seed=0).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         policy, begun = load_policy(folder, torch.float32), time.perf_counter()
-        generator = build_generator(config, Path(folder), policy, pick_device(config))
+        generator = build_generator(config, Path(folder), policy, pick_device(config), prompt_tokens=16)
         start = time.perf_counter() - begun
         rates = [tokens_per_s(generator, problems, n, seed) for seed in range(repeats + 1)]
         begun = time.perf_counter()

@@ -136,6 +136,6 @@ def _print_plan(submission: Submission, console: Console) -> None:
     of = "; ".join(filter(None, (of_what(trials), f"scale {submission.spec.scale}")))
     console.print(of, highlight=False, markup=False, soft_wrap=True)
     print_differences(differences(trials), console)
-    print_needs(trials, missing, console)
+    print_needs(trials, missing, submission.runs_dir, console)
     to_run = sum(submission.has_to_run(row) for row in rows)
     console.print(f"{to_run} to run, {len(rows) - to_run} done; nothing was written", highlight=False)

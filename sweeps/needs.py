@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def print_needs(trials: Sequence[Trial], missing: Sequence[str], console: Console) -> None:
-    """A table for each different need among the trials, what does not fit, and what this machine lacks."""
+def print_needs(trials: Sequence[Trial], missing: Sequence[str], runs_dir: Path, console: Console) -> None:
+    """A table for each different need among the trials, what does not fit, and what this machine lacks.
+
+    Fetched models lie in `runs_dir`.
+    """
     try:
-        needs = group_by_need(trials)
+        needs = group_by_need(trials, runs_dir)
     except ConfigError as error:
         _warn(f"no estimate: {error}", console)
         needs = {}
@@ -40,7 +44,7 @@ def print_needs(trials: Sequence[Trial], missing: Sequence[str], console: Consol
         _warn(f"not on this machine: {text}", console)
 
 
-def group_by_need(trials: Sequence[Trial]) -> dict[Estimate, list[str]]:
+def group_by_need(trials: Sequence[Trial], runs_dir: Path | None = None) -> dict[Estimate, list[str]]:
     """The variants (with their axes) by what they need; seeds need the same. Raises `ConfigError` (`estimate`)."""
     first_seed = trials[0].identity.seed
     counted: dict[str, int] = {}
@@ -48,7 +52,7 @@ def group_by_need(trials: Sequence[Trial]) -> dict[Estimate, list[str]]:
     needs: dict[Estimate, list[str]] = {}
     for trial in trials:
         if trial.identity.seed == first_seed:
-            prompt = _longest_prompt(trial.config, longest)
+            prompt = _longest_prompt(trial.config, runs_dir, longest)
             found = estimate(trial.config, _parameters(trial.config.model, counted), prompt)
             needs.setdefault(found, []).append(trial.identity.run_name.removesuffix(f"-seed{first_seed}"))
     return needs
@@ -63,11 +67,11 @@ def _parameters(model: ModelConfig, counted: dict[str, int]) -> int | None:
     return counted[model.path]
 
 
-def _longest_prompt(config: TrialConfig, known: dict[str, int | None]) -> int | None:
+def _longest_prompt(config: TrialConfig, runs_dir: Path | None, known: dict[str, int | None]) -> int | None:
     """Once for each task and model: to read the problems takes longer than all else."""
-    asked = repr((config.task, config.model.path, config.evaluation.problems))
+    asked = repr((config.task, config.model.path, config.model.fetched, config.evaluation.problems))
     if asked not in known:
-        known[asked] = longest_prompt(config)
+        known[asked] = longest_prompt(config, runs_dir)
     return known[asked]
 
 

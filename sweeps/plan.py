@@ -16,6 +16,7 @@ from typing import Any
 from sweeps.spec import SPECS_DIR, Scalar, SweepSpec
 from trainer.config import TrialConfig
 from trainer.config.compose import compose, flatten
+from trainer.config.effect import refuse_unread, unread_in
 from trainer.config.names import Names, told
 from trainer.errors import ConfigError, MissingError
 from trainer.files import read_json, write_json
@@ -75,11 +76,13 @@ def _points(
             axes = dict(zip(spec.axes, values, strict=True))
             written = [f"{key}={_as_override(value)}" for key, value in axes.items()]
             try:
-                config = compose([f"scale={spec.scale}", *spec.overrides, *overrides, *written])
+                composed = compose([f"scale={spec.scale}", *spec.overrides, *overrides, *written])
+                config = _with_spec_settings(composed, spec)
+                refuse_unread(list(spec.axes), unread_in(config))  # an axis along which nothing changes
                 _preflight(config, missing, runs_dir)
             except ConfigError as error:
                 raise ConfigError(f"{spec.source}: variant {variant}: {error}") from error
-            yield variant, axes, _with_spec_settings(config, spec)
+            yield variant, axes, config
 
 
 def _preflight(config: TrialConfig, missing: list[str] | None, runs_dir: Path | None) -> None:

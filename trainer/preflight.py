@@ -11,28 +11,44 @@ from pathlib import Path
 
 from trainer.algorithm.advantage import NO_SCORES
 from trainer.config import ModelConfig, TrialConfig, is_given
-from trainer.config.choices import Reward
+from trainer.config.choices import GeneratorBackend, Reward
 from trainer.config.compose import flatten
 from trainer.config.hub import cached_folder
 from trainer.config.machine import check_gpus, check_installed, check_model, local_model
 from trainer.config.names import Names, names_of
 from trainer.errors import ConfigError
-from trainer.policy.folder import check_ends, positions
+from trainer.generators.vllm_limits import check_architecture, check_heads, check_sleep
+from trainer.policy.folder import architectures, check_ends, check_head, head_size, positions
 from trainer.policy.lengths import PromptRoom, check_lengths, prompt_room
-from trainer.policy.prompts import check_framing, encode_prompts
+from trainer.policy.prompts import check_framing
 from trainer.tasks import GradingTask, load_task
 from trainer.tasks.sample import evaluated_in_training
 
-LONGEST_TEXTS = 64  # of a task, among which the one with the most tokens is looked for
-
 
 def check_response(config: TrialConfig, runs_dir: Path | None = None) -> None:
-    """Raises `ConfigError` for a model at which no response can end, or whose positions leave no room for a prompt."""
+    """Raises `ConfigError` for a model that says no text, or never ends, or has no positions for a prompt beside it."""
     folder = _files(config.model, runs_dir)
     if folder is not None:
+        check_head(folder)
         check_ends(folder)
     if folder is not None or not is_given(config.model):
         _room(config, folder)
+
+
+def check_generator(config: TrialConfig, runs_dir: Path | None = None) -> None:
+    """Raises `ConfigError` for a model or a setting that vLLM would refuse, when a base has been trained for it."""
+    if config.rollout.backend is not GeneratorBackend.vllm:
+        return
+    on_cpu = config.resources.gpus <= 0
+    check_sleep(config.rollout.sleep, on_cpu)
+    folder = _files(config.model, runs_dir)
+    if folder is not None:
+        size = head_size(folder)
+        if size is not None:
+            check_heads(size, on_cpu, of_toy=False)
+        check_architecture(architectures(folder))
+    elif not is_given(config.model):
+        check_heads(config.model.hidden_size // config.model.num_heads, on_cpu, of_toy=True)
 
 
 def check_task(config: TrialConfig, runs_dir: Path | None = None) -> None:
@@ -63,22 +79,20 @@ def check_prompts(config: TrialConfig, runs_dir: Path | None = None) -> None:
 
 
 def longest_prompt(config: TrialConfig, runs_dir: Path | None = None) -> int | None:
-    """Tokens of the longest prompt that a trial may sample after; None where its model or its task is not here.
-
-    Of a given model the texts with the most characters are tokenized, and not tens of thousands of others.
+    """About how many tokens the longest prompt of a trial has (`check_lengths`); None where its model or its task is not
+    here.
     """
     folder = _files(config.model, runs_dir)
     try:
         task = load_task(config.task)
-        problems = [*task.train(), *evaluated_in_training(task, config.evaluation.problems)]
-        if not is_given(config.model):
-            return max(len(problem.prompt) for problem in problems)  # the toy has a token for each character
+        train, heldout = task.train(), evaluated_in_training(task, config.evaluation.problems)
+        if not is_given(config.model):  # the toy has a token for each character
+            return max(len(problem.prompt) for problem in (*train, *heldout))
         if folder is None:
             return None
         from trainer.policy.model import load_tokenizer  # here, for it brings torch
 
-        longest = sorted(problems, key=lambda problem: -len(problem.prompt))[:LONGEST_TEXTS]
-        return max(map(len, encode_prompts(load_tokenizer(folder), longest)))
+        return check_lengths(load_tokenizer(folder), _room(config, folder), {"training": train, "held-out": heldout})
     except (ConfigError, ValueError):  # told by the checks, or by the trial
         return None
 
@@ -103,10 +117,8 @@ def checks(runs_dir: Path | None) -> Checks:
 
     `runs_dir` is where fetched models lie; None asks nothing of them.
     """
-    return (
-        check_installed,
-        *(partial(check, runs_dir=runs_dir) for check in (check_model, check_response, check_task)),
-    )
+    of_models = (check_model, check_response, check_generator, check_task)
+    return (check_installed, *(partial(check, runs_dir=runs_dir) for check in of_models))
 
 
 def checks_here(runs_dir: Path) -> Checks:

@@ -33,6 +33,8 @@ from trainer.loop import Clock, train_step
 from trainer.measure import sample_rows
 from trainer.parts import Parts
 from trainer.parts.assemble import build_parts
+from trainer.policy.model import load_tokenizer
+from trainer.policy.prompts import frame_of
 from trainer.policy.saving import copy_settings
 from trainer.ranks.launch import Launcher, LocalLauncher
 from trainer.record.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -157,7 +159,10 @@ class _Trial:
         self._tell(0, "loading the model")
         self._base = ensure_base(self._config, self._bases_dir)
         parts = self._parts = build_parts(self._config, self._base, self._launcher)
-        self._record.write_environment(with_commit(self._record.environment(), self._config))
+        # With what the model's template adds by itself, which no sample shows.
+        frame = frame_of(load_tokenizer(self._base), parts.order.batch(1)[0])
+        found = with_commit(self._record.environment(), self._config)
+        self._record.write_environment({**found, "prompt_frame": frame})
         checkpoint = load_checkpoint(self._record.path / "checkpoints")
         if checkpoint is not None:
             self._progress, state = checkpoint

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.plan import expand
+from sweeps.spec import load_spec
 from trainer.config.compose import compose
 from trainer.config.hub import cached_folder
 from trainer.errors import ConfigError
 from trainer.parts.assemble import build_parts
 from trainer.policy.model import build_model, character_tokenizer
-from trainer.preflight import check_prompts, check_response, check_task
+from trainer.preflight import check_generator, check_prompts, check_response, check_task
 from trainer.ranks.launch import LocalLauncher
 
 Minrl = Callable[..., subprocess.CompletedProcess[str]]
@@ -165,3 +167,47 @@ def test_a_model_of_the_hub_is_checked_once_it_lies_in_the_cache(
 def test_a_reward_that_the_task_cannot_give_is_refused(task: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"algorithm.reward=score, but task spoken_task:Spoken does not grade"):
         check_task(compose([*task, "algorithm.reward=score"]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["model.num_heads=4"], r"no attention for heads of 16, .* set model.num_heads so that"),
+        (["model.num_heads=2", "rollout.sleep=true"], "rollout.sleep=true frees GPU memory, and there is no GPU"),
+    ],
+)
+def test_what_vllm_would_refuse_is_foreseen_before_a_base_is_trained(
+    tmp_path: Path, overrides: list[str], told: str
+) -> None:
+    """It needs no vLLM, so a dry run tells it wherever it is looked at; on a GPU neither is refused."""
+    with pytest.raises(ConfigError, match=told):
+        check_generator(compose(["rollout=vllm", *overrides]))
+    check_generator(compose(["rollout=vllm", *overrides, "resources.gpus=1"]))
+    check_generator(compose(["rollout=vllm", "model.num_heads=2"]))
+    check_generator(compose([each for each in overrides if "sleep" not in each]))
+    sweep = tmp_path / "mine.yaml"
+    content = "name: mine\nseeds: [0]\nvariants: {grpo: [algorithm=grpo]}\n"
+    content += f"overrides: {json.dumps(['rollout=vllm', *overrides])}\n"
+    sweep.write_text(content)
+    with pytest.raises(ConfigError, match=f"variant grpo: .*{told}"):
+        expand(load_spec(sweep), missing=[])
+    sweep.write_text(f"{content}resources: {{gpus: 1}}\n")
+    assert len(expand(load_spec(sweep), missing=[])) == 1, "the sweep's own resources count"
+
+
+def test_the_heads_of_a_given_model_are_read_from_its_files(model: Path) -> None:
+    given = ["rollout=vllm", f"model.path={model}"]
+    with pytest.raises(ConfigError, match=r"no attention for heads of 16, .* take another model"):
+        check_generator(compose(given))
+    content = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**content, "head_dim": 64}))
+    check_generator(compose(given))
+
+
+@pytest.mark.parametrize("architecture", ["Qwen2ForSequenceClassification", "Qwen2Model", "BertForMaskedLM"])
+def test_a_model_without_a_head_that_says_text_is_foreseen(architecture: str, model: Path, task: list[str]) -> None:
+    """transformers would draw the missing head at random."""
+    content = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**content, "architectures": [architecture]}))
+    with pytest.raises(ConfigError, match=f"is a {architecture}, which has no head that says text"):
+        check_response(compose([*task, f"model.path={model}"]))

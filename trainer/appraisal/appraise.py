@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 from trainer.appraisal.comparison import Comparison, compare
 from trainer.appraisal.measures import Measures, measure, parted
 from trainer.appraisal.sampling import OnStanding, respond
-from trainer.appraisal.settings import LONGEST, check_length, configure, names_length, positions_limit
+from trainer.appraisal.settings import LONGEST, check_length, configure, names_length, names_threads, positions_limit
 from trainer.appraisal.subject import Subject, find_subject, refuse_same
 from trainer.config import TrialConfig
 from trainer.config.machine import check_installed
 from trainer.errors import ConfigError
-from trainer.policy.prompts import encode_prompt
+from trainer.policy.prompts import encode_prompts
 from trainer.rollout import Group, Problem
 from trainer.tasks import Task, load_task
 from trainer.tasks.overlap import overlap
@@ -94,7 +96,7 @@ def plan(asked: Asked) -> Plan:
     problems = fixed_sample(heldout, asked.problems)
     if not problems:
         raise ConfigError(f"task {config.task.name} has no held-out problems: there is nothing to evaluate on")
-    prompts = [[len(encode_prompt(each.tokenizer, problem)) for problem in problems] for each in subjects]
+    prompts = [list(map(len, encode_prompts(each.tokenizer, problems))) for each in subjects]
     limit, length_from = _length(asked, config, subjects, problems, prompts)
     longest = max(max(lengths) for lengths in prompts)
     rollout = replace(config.rollout, max_response_length=limit, max_prompt_length=longest)
@@ -106,6 +108,8 @@ def plan(asked: Asked) -> Plan:
 def appraise(plan: Plan, on_standing: Callable[[Subject], OnStanding]) -> Found:
     """Samples from one model after the other; `on_standing` is asked for each model's listener."""
     asked = plan.asked
+    if names_threads(asked.overrides):
+        torch.set_num_threads(plan.config.engine.threads)
     try:
         groups = [
             respond(each.place, plan.config, plan.task, plan.problems, prompts, asked.k, asked.seed, on_standing(each))

@@ -20,7 +20,9 @@ from trainer.appraisal.subject import Subject
 from trainer.config.compose import to_dict
 from trainer.errors import ConfigError
 from trainer.files import local_path, write_json
+from trainer.policy.prompts import frame_of
 from trainer.record.environment import environment
+from trainer.rollout import Problem
 from trainer.tasks.prepared import read_manifest
 
 RESPONSES, SUMMARY = "responses.parquet", "summary.json"
@@ -71,7 +73,7 @@ def summary(plan: Plan, found: Found) -> dict[str, Any]:
     return {
         "kind": "minrl evaluation",
         "models": [
-            {**_model(subject), "measures": _plain(measures)}
+            {**_model(subject, plan.problems[0]), "measures": _plain(measures)}
             for subject, measures in zip(plan.subjects, found.measures, strict=True)
         ],
         "comparison": None if found.comparison is None else _plain(found.comparison),
@@ -112,12 +114,13 @@ def _rows(plan: Plan, found: Found) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _model(subject: Subject) -> dict[str, Any]:
+def _model(subject: Subject, problem: Problem) -> dict[str, Any]:
     return {
         "name": subject.name,
         "place": str(Path(subject.place).resolve()) if Path(subject.place).is_dir() else subject.place,
         "identity": subject.identity,
         "trial": None if subject.trial is None else asdict(subject.trial.identity()),
+        "prompt_frame": frame_of(subject.tokenizer, problem),
     }
 
 

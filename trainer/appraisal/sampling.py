@@ -51,7 +51,7 @@ def respond(
     by transformers, a response therefore depends on the problems of its chunk, as it does in training; by vLLM, where
     each response has its own seed, chunks change nothing. The same arguments give the same responses on a CPU.
     """
-    generator = build_generator(config, place, None, pick_device(config))
+    generator = build_generator(_sized(config, len(problems), k), place, None, pick_device(config), max(prompts))
     judged: dict[int, Group] = {}
 
     def tell(doing: str) -> None:
@@ -73,6 +73,12 @@ def respond(
         if torch.cuda.is_available():  # what torch keeps for later is not there for a second model's vLLM
             torch.cuda.empty_cache()
     return [judged[row] for row in range(len(problems))]
+
+
+def _sized(config: TrialConfig, problems: int, k: int) -> TrialConfig:
+    """`config` as that of a trial that holds no more at once than this evaluation: no step, one chunk of vLLM's."""
+    evaluation = replace(config.evaluation, problems=min(problems, VLLM_PROBLEMS), k=k)
+    return replace(config, rollout=replace(config.rollout, prompts_per_step=1, n=1), evaluation=evaluation)
 
 
 def _chunks(prompts: Sequence[int], k: int, config: RolloutConfig) -> Iterator[list[int]]:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from trainer.config import TaskConfig, TrialConfig
-from trainer.config.compose import GROUPS, compose, from_dict, to_dict
+from trainer.config.compose import compose, compose_on, key_of
+from trainer.config.effect import UNREAD_BY_EVALUATE, refuse_unread, unread_in
 from trainer.config.validate import validate
 from trainer.errors import ConfigError
 from trainer.files import local_path
@@ -24,20 +25,27 @@ def configure(overrides: Sequence[str], trial: TrialRecord | None, data: Sequenc
 
     Of a task of prepared sets only the held-out ones are needed. Raises `ConfigError` for settings that contradict.
     """
+    refuse_unread(overrides, UNREAD_BY_EVALUATE)
     if data:
         _refuse_beside_data(overrides)
         if trial is None or not _is_math(trial.config().task):
             overrides = ["task=math", *overrides]
-    config = compose(overrides) if trial is None else _on_top(trial.config(), overrides)
+    config = compose(overrides) if trial is None else compose_on(trial.config(), overrides)
     if _is_math(config.task):
         config = replace(config, task=_heldout_only(config.task, data))
     validate(config)
+    refuse_unread(overrides, {key: said for key, said in unread_in(config).items() if not key.startswith("model")})
     return config
+
+
+def names_threads(overrides: Sequence[str]) -> bool:
+    """Whether `overrides` say on how many threads to compute; else it is as many as torch takes by itself."""
+    return any(key_of(each) == "engine.threads" for each in overrides)
 
 
 def names_length(overrides: Sequence[str]) -> bool:
     """Whether `overrides` say how long a response may be, by themselves or by a scale."""
-    return any(_key(each) in ("scale", "rollout.max_response_length") for each in overrides)
+    return any(key_of(each) in ("scale", "rollout.max_response_length") for each in overrides)
 
 
 def positions_limit(prompts: Sequence[int], positions: int | None) -> int:
@@ -77,35 +85,8 @@ def _is_math(task: TaskConfig) -> bool:
 
 def _refuse_beside_data(overrides: Sequence[str]) -> None:
     for override in overrides:
-        key = _key(override)
+        key = key_of(override)
         if key in ("task", "task.name") and not override.endswith("=math"):
             raise ConfigError(f"--data holds problems of the task math: leave out {override}, or --data")
         if key.startswith(("task.params.eval", "task.params.train")):
             raise ConfigError(f"--data names the held-out sets: leave out {override}, or --data")
-
-
-def _on_top(own: TrialConfig, overrides: Sequence[str]) -> TrialConfig:
-    """`own` with what `overrides` name as they compose it: a section for a preset, a value for a dotted key."""
-    composed, merged = to_dict(compose(overrides)), to_dict(own)
-    for key in map(_key, overrides):
-        if key == "scale":
-            merged = {**to_dict(compose(overrides)), "seed": merged["seed"]}
-        elif key in GROUPS:
-            merged[key] = composed[key]
-        else:
-            _copy(composed, merged, key.split("."))
-    return from_dict(merged)
-
-
-def _copy(source: Mapping[str, Any], target: dict[str, Any], path: Sequence[str]) -> None:
-    """The value at `path`, or its absence."""
-    for name in path[:-1]:
-        source, target = source.get(name, {}), target.setdefault(name, {})
-    if path[-1] in source:
-        target[path[-1]] = source[path[-1]]
-    else:
-        target.pop(path[-1], None)
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]

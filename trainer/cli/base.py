@@ -22,6 +22,7 @@ def base_command(overrides: Overrides = None, runs_dir: RunsDir = Path("runs")) 
     """
     from trainer.config import is_trained_first
     from trainer.config.compose import compose
+    from trainer.config.effect import UNREAD_BY_BASE, refuse_unread
     from trainer.errors import ConfigError
 
     config = compose(overrides or [])
@@ -31,6 +32,7 @@ def base_command(overrides: Overrides = None, runs_dir: RunsDir = Path("runs")) 
             f"model.{key}={name} names a finished model: leave it out to train a toy base, or set model.sft.steps to "
             "fine-tune it"
         )
+    refuse_unread(overrides or [], UNREAD_BY_BASE)
     from rich.console import Console
 
     from trainer.bases.ensure import ensure_base

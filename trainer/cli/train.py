@@ -45,6 +45,7 @@ def train_command(
     <runs>/single/<trial>/policy, in Hugging Face format.
     """
     from trainer.config.compose import compose
+    from trainer.config.effect import UNREAD_BY_TRAIN, refuse_unread, unread_in
     from trainer.errors import ConfigError
     from trainer.preflight import checks_here
     from trainer.record.directory import TrialIdentity, TrialRecord
@@ -55,6 +56,7 @@ def train_command(
     if name is not None and not re.fullmatch(r"[\w.+=-]*\w[\w.+=-]*", name):
         raise ConfigError(f"--name {name!r} cannot name a folder: use letters, digits and . _ + = -")
     config = compose(overrides or [])
+    refuse_unread(overrides or [], {**UNREAD_BY_TRAIN, **unread_in(config)})
     for check in checks_here(runs_dir):  # refuse before anything is written
         check(config)
     identity = TrialIdentity(SWEEP, name or _algorithm_name(overrides or []), config.seed, trial_id(config))

@@ -11,6 +11,7 @@ from typing import Any, cast, get_type_hints
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -20,7 +21,7 @@ from trainer.config.validate import validate
 from trainer.errors import ConfigError, nearest
 
 PRESETS_DIR = Path(__file__).parent / "presets"
-FREE_FORM = ("task.params.", "trainer.stop_at.")  # dictionaries whose keys the schema does not fix
+FREE_FORM = ("task.params", "trainer.stop_at")  # dictionaries whose keys the schema does not fix
 GROUPS = ("scale", "algorithm", "task", "model", "rollout", "engine")
 
 _KEY = re.compile(r"^[+~]{0,2}([A-Za-z_][\w./]*)")
@@ -35,20 +36,43 @@ def presets(group: str) -> list[str]:
 def compose(overrides: Sequence[str]) -> TrialConfig:
     """The validated configuration that `overrides` describe, e.g. ``["scale=tiny", "algorithm=grpo", "seed=3"]``.
 
-    Later overrides win. Raises `ConfigError` for an unknown preset, key or value, and for what `validate` refuses.
+    Later overrides win. A dictionary, ``task.params={bits: 10}``, says what its keys do one by one,
+    ``task.params.bits=10``: it is merged with what a preset has there, and ``~task.params.levels`` takes something out.
+    Raises `ConfigError` for an unknown preset, key or value, and for what `validate` refuses.
+    """
+    config = _composed(overrides)
+    validate(config)
+    return config
+
+
+def compose_on(own: TrialConfig, overrides: Sequence[str]) -> TrialConfig:
+    """`own` with `overrides` on top, in their order: a preset replaces its section, a scale everything but the seed.
+
+    Raises `ConfigError` as `compose` does.
     """
     for override in overrides:
         _check_key(override)
-    store = ConfigStore.instance()
-    store.store(name="trial_config", node=TrialConfig)
+    composed = _composed([override for override in overrides if key_of(override) in GROUPS])
+    content = OmegaConf.structured(own)
     try:
-        with initialize_config_dir(str(PRESETS_DIR), version_base="1.3", job_name="minrl"):
-            composed = hydra_compose("config", [_may_add(override) for override in overrides])
-        config = cast(TrialConfig, OmegaConf.to_object(composed))
+        for override in overrides:
+            key = key_of(override)
+            if key == "scale":
+                content = OmegaConf.merge(OmegaConf.structured(composed), {"seed": content.seed})
+            elif key in GROUPS:
+                content[key] = OmegaConf.structured(getattr(composed, key))
+            else:
+                _apply(content, override)
+        config = cast(TrialConfig, OmegaConf.to_object(content))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_line(error)) from error
     validate(config)
     return config
+
+
+def key_of(override: str) -> str:
+    """The key that an override names: ``rollout.n`` of ``rollout.n=8``, ``task.params.x`` of ``~task.params.x``."""
+    return override.lstrip("+~").partition("=")[0]
 
 
 def to_dict(config: TrialConfig) -> dict[str, Any]:
@@ -78,21 +102,64 @@ def _flatten(content: Mapping[str, Any], prefix: str) -> dict[str, str | int | f
     return flat
 
 
+def _composed(overrides: Sequence[str]) -> TrialConfig:
+    for override in overrides:
+        _check_key(override)
+    store = ConfigStore.instance()
+    store.store(name="trial_config", node=TrialConfig)
+    try:
+        with initialize_config_dir(str(PRESETS_DIR), version_base="1.3", job_name="minrl"):
+            composed = hydra_compose("config", [_may_add(override) for override in overrides])
+        return cast(TrialConfig, OmegaConf.to_object(composed))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_one_line(error)) from error
+
+
+def _apply(content: Any, text: str) -> None:
+    """One override, as Hydra applies it to what it has composed."""
+    override = OverridesParser.create().parse_override(_may_add(text))
+    if not override.is_delete():
+        OmegaConf.update(content, override.key_or_group, override.value(), merge=True, force_add=True)
+        return
+    place, _, name = override.key_or_group.rpartition(".")
+    parent = OmegaConf.select(content, place)
+    if parent is None or name not in parent:
+        raise ConfigError(f"override {text!r}: there is no {override.key_or_group} to take out")
+    del parent[name]
+
+
 def _check_key(override: str) -> None:
     """Refuses a key that the schema does not have, naming the nearest that it has; Hydra's own text is a page."""
     match = _KEY.match(override)
-    if match is None or "=" not in override:
+    inside = match is not None and _is_free_form(match.group(1), inside=True)
+    if match is None or ("=" not in override and not (override.startswith("~") and inside)):
         raise ConfigError(f"override {override!r} is not of the form key=value, e.g. algorithm=grpo or rollout.n=8")
     key = match.group(1)
+    if override.startswith("~") and not inside:
+        raise ConfigError(f"override {override!r}: only what stands in {' or '.join(FREE_FORM)} can be taken out")
     if key in GROUPS:
         _check_preset(key, override.split("=", 1)[1])
-    elif not key.startswith(FREE_FORM) and key not in _leaf_keys(TrialConfig):
+    elif not _is_free_form(key) and key not in _leaf_keys(TrialConfig):
         raise ConfigError(f"unknown key {key!r}{nearest(key, [*GROUPS, *_leaf_keys(TrialConfig)])}")
 
 
+def _is_free_form(key: str, inside: bool = False) -> bool:
+    """Whether `key` is such a dictionary, or stands `inside` one."""
+    return any(key.startswith(f"{name}.") or (key == name and not inside) for name in FREE_FORM)
+
+
 def _may_add(override: str) -> str:
-    """Hydra asks for a prefix where a key is new; in a free-form dictionary any key may be. Its reader checks them."""
-    return f"++{override}" if override.startswith(FREE_FORM) else override
+    """Hydra asks for a prefix where a key is new; in a free-form dictionary any key may be. Its reader checks them.
+
+    A name with a slash, as metrics have, Hydra reads as a key of a dictionary only.
+    """
+    key, _, value = override.lstrip("+").partition("=")
+    if not _is_free_form(key):
+        return override
+    owner = next(name for name in FREE_FORM if _is_free_form(key) and key.startswith(name))
+    if "/" in key:
+        return f"++{owner}={{{key.removeprefix(f'{owner}.')}: {value}}}"
+    return f"++{key}={value}"
 
 
 def _check_preset(group: str, name: str) -> None:

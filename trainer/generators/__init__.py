@@ -9,11 +9,12 @@ May import: words, `config`, `policy`, `ranks`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from trainer.rollout import Problem, Rollout
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Generator(Protocol):

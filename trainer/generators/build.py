@@ -13,15 +13,17 @@ from trainer.config.machine import check_installed
 from trainer.generators import Generator
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.policy.attention import compute_dtype
+from trainer.policy.lengths import tokens_at_once
 from trainer.policy.model import load_policy, load_tokenizer
 
 
 def build_generator(
-    config: TrialConfig, base: Path | str, policy: PreTrainedModel | None, device: torch.device
+    config: TrialConfig, base: Path | str, policy: PreTrainedModel | None, device: torch.device, prompt_tokens: int
 ) -> Generator:
     """The generator of `rollout.backend` on `device`: on `policy` itself, or on a copy of its own loaded from `base`.
 
     vLLM always has its own; the other one where there is no policy to share: an engine may hold its weights in shards.
+    `prompt_tokens` is about how long the longest prompts are: with it vLLM sizes its cache (`tokens_at_once`).
     """
     tokenizer = load_tokenizer(base)
     match config.rollout.backend:
@@ -34,4 +36,5 @@ def build_generator(
             # Imported here: most runs do without, and many machines have no vLLM.
             from trainer.generators.vllm_generator import VllmGenerator
 
-            return VllmGenerator(base, tokenizer, config.rollout, compute_dtype(config.engine, device), device)
+            dtype, tokens = compute_dtype(config.engine, device), tokens_at_once(config, prompt_tokens)
+            return VllmGenerator(base, tokenizer, config.rollout, dtype, device, tokens, prompt_tokens)

@@ -8,6 +8,7 @@ vLLM is imported in functions, as a guest (`own_process`): it changes the proces
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from trainer.config import RolloutConfig
 from trainer.errors import ConfigError
 from trainer.generators.own_process import OwnProcess
+from trainer.generators.vllm_limits import check_architecture, check_heads, check_sleep
 from trainer.policy.ends import decode_response, ends_of, read_generation
 from trainer.policy.lengths import encode_within, positions_of, prompt_room
 from trainer.policy.model import load_shape
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from vllm import SamplingParams
 
 SLEEPING = ("weights", "kv_cache")  # what sleep takes off the device, by the names that wake_up knows
+# The CPU build's own defaults, written down because the cache is sized by them: of a block of the cache in tokens, of
+# the responses that grow at a time, and of the prompt tokens that are taken in at a time.
+BLOCK, SEQUENCES, BATCHED_TOKENS = 128, 256, 4096
 
 
 class VllmGenerator:
@@ -36,6 +41,8 @@ class VllmGenerator:
 
     Every response has a seed of its own, from the call's seed, its problem's id and its sample index: what is drawn
     does not depend on which problems share the batch, and variants of a run seed are paired response by response.
+    On a CPU its cache holds `tokens` tokens of prompts and responses, the prompts of `prompt_tokens`: what is more, or
+    longer, waits until others are done. On a GPU it takes rollout.gpu_memory_utilization of the memory.
     Raises `ConfigError` where vLLM cannot hold the model. `close` ends the engine; the process can then start another.
     """
 
@@ -46,6 +53,8 @@ class VllmGenerator:
         config: RolloutConfig,
         dtype: torch.dtype,
         device: torch.device,
+        tokens: int,
+        prompt_tokens: int,
     ) -> None:
         self._tokenizer = tokenizer
         self._config = config
@@ -56,10 +65,12 @@ class VllmGenerator:
         self._ends = ends_of(read_generation(base, shape), shape, tokenizer)
         self._room = prompt_room(config, positions_of(shape), str(base))
         length = self._room.tokens + config.max_response_length
-        if on_cpu and config.sleep:
-            raise ConfigError("rollout.sleep=true frees GPU memory, and there is no GPU: set rollout.sleep=false")
+        check_sleep(config.sleep, on_cpu)
+        check_heads(_head_dim(shape), on_cpu, of_toy=False)
+        check_architecture(shape.architectures or ())
         options: dict[str, Any] = {
             "model": str(base),
+            "runner": "generate",  # a model with another head is refused here then, and not at the first prompt
             "dtype": str(dtype).removeprefix("torch."),
             "max_model_len": length,
             "generation_config": "vllm",  # not the model's: a top-p or penalty would bias the samples; its ends count
@@ -68,12 +79,21 @@ class VllmGenerator:
             "use_tqdm_on_load": False,
         }
         if on_cpu:
-            tokens = max(config.max_tokens_in_flight, length) + 256  # the cache is handed out in blocks of 128
-            options |= {"enforce_eager": True, "kv_cache_memory_bytes": tokens * _cache_bytes(shape, dtype)}
+            blocks = blocks_for(tokens, prompt_tokens + config.max_response_length, length)
+            options |= {
+                "enforce_eager": True,
+                "kv_cache_memory_bytes": blocks * BLOCK * _cache_bytes(shape, dtype),
+                "block_size": BLOCK,
+                "max_num_seqs": SEQUENCES,
+                # A prompt in parts leaves a draw to be taken back, which a seed's generator can do on CUDA alone: whole
+                # ones then, and a step takes in the longest.
+                "enable_chunked_prefill": False,
+                "max_num_batched_tokens": max(BATCHED_TOKENS, length),
+            }
         else:
             options["gpu_memory_utilization"] = config.gpu_memory_utilization
         with self._guest():
-            self._llm = _start(options, shape, on_cpu)
+            self._llm = _start(options, on_cpu)
             if config.sleep:  # the engine, which comes next, needs the memory while it is built
                 self._sleep()
 
@@ -156,28 +176,29 @@ class VllmGenerator:
                 self._asleep.discard(part)
 
 
-def _start(options: dict[str, Any], shape: PretrainedConfig, on_cpu: bool) -> Any:
+def _start(options: dict[str, Any], on_cpu: bool) -> Any:
     """The engine; what vLLM refuses becomes one line."""
     from vllm import LLM
 
-    if on_cpu:
-        from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
-
-        sizes = CPUAttentionBackend.get_supported_head_sizes()
-        if _head_dim(shape) not in sizes:
-            raise ConfigError(
-                f"vLLM's CPU build has no attention for heads of {_head_dim(shape)}: set model.num_heads so that "
-                f"hidden_size / num_heads is one of {', '.join(map(str, sizes))}, or rollout=transformers"
-            )
     try:
         return LLM(**options)
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"vLLM cannot run this model here (see rollout.gpu_memory_utilization): {reason}") from error
+        lever = "rollout.max_tokens_in_flight" if on_cpu else "rollout.gpu_memory_utilization"
+        raise ConfigError(f"vLLM cannot run this model here (see {lever}): {reason}") from error
 
 
 def _head_dim(shape: PretrainedConfig) -> int:
     return int(getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads)
+
+
+def blocks_for(tokens: int, usual: int, longest: int) -> int:
+    """Of the cache, for `tokens` tokens in responses of `usual` tokens with their prompts, or for one `longest`.
+
+    Each response has whole blocks of its own; one block is vLLM's, for places that nothing is written to.
+    """
+    rows = min(SEQUENCES, math.ceil(tokens / usual))
+    return max(rows * math.ceil(usual / BLOCK), math.ceil(longest / BLOCK)) + 1
 
 
 def _cache_bytes(shape: PretrainedConfig, dtype: torch.dtype) -> int:

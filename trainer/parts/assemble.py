@@ -43,27 +43,28 @@ def build_parts(config: TrialConfig, base: Path, launcher: Launcher) -> Parts:
     if not heldout:
         raise ConfigError(f"task {config.task.name} has no held-out problems: evaluation needs at least one")
     refuse_overlap(config.task.name, train, heldout)
-    _check_prompts(config, base, train, evaluated_in_training(task, config.evaluation.problems))
+    longest = _check_prompts(config, base, train, evaluated_in_training(task, config.evaluation.problems))
     if config.engine.backend is EngineBackend.deepspeed:
-        return _with_deepspeed(config, base, launcher, task, order, device)
+        return _with_deepspeed(config, base, launcher, task, order, device, longest)
     if config.rollout.backend is GeneratorBackend.vllm:  # first: it measures what is free of the device's memory
-        generator = build_generator(config, base, None, device)
+        generator = build_generator(config, base, None, device, longest)
         try:
             return Parts(config, task, order, generator, _torch_engine(config, base, device))
         except BaseException:
             generator.close()
             raise
     engine = _torch_engine(config, base, device)
-    return Parts(config, task, order, build_generator(config, base, engine.policy, device), engine)
+    return Parts(config, task, order, build_generator(config, base, engine.policy, device, longest), engine)
 
 
-def _check_prompts(config: TrialConfig, base: Path | str, train: Sequence[Problem], heldout: Sequence[Problem]) -> None:
-    """Raises `ConfigError` for a problem that the model cannot take, before anything large is loaded.
+def _check_prompts(config: TrialConfig, base: Path | str, train: Sequence[Problem], heldout: Sequence[Problem]) -> int:
+    """About how many tokens the longest prompt has (`check_lengths`).
 
-    Else it would be told by the step that happens to draw it.
+    Raises `ConfigError` for a problem that the model cannot take, before anything large is loaded. Else it would be
+    told by the step that happens to draw it.
     """
     room = prompt_room(config.rollout, positions_of(load_shape(base)), str(base))
-    check_lengths(load_tokenizer(base), room, {"training": train, "held-out": heldout})
+    return check_lengths(load_tokenizer(base), room, {"training": train, "held-out": heldout})
 
 
 def _torch_engine(config: TrialConfig, base: Path, device: torch.device) -> TorchEngine:
@@ -79,7 +80,13 @@ def _torch_engine(config: TrialConfig, base: Path, device: torch.device) -> Torc
 
 
 def _with_deepspeed(
-    config: TrialConfig, base: Path, launcher: Launcher, task: Task, order: ProblemOrder, device: torch.device
+    config: TrialConfig,
+    base: Path,
+    launcher: Launcher,
+    task: Task,
+    order: ProblemOrder,
+    device: torch.device,
+    prompt_tokens: int,
 ) -> Parts:
     check_installed(config)
     # Imported here: most runs do without, and its import takes seconds.
@@ -87,8 +94,8 @@ def _with_deepspeed(
     from trainer.generators.ranked import RankedGenerator
     from trainer.parts.member import build_member
 
-    alone = None if every_rank_samples(config) else build_generator(config, base, None, device)
-    seat = Seat(config, base, 0, config.engine.ranks)
+    alone = None if every_rank_samples(config) else build_generator(config, base, None, device, prompt_tokens)
+    seat = Seat(config, base, 0, config.engine.ranks, prompt_tokens)
     controller = Controller(seat, launcher, lambda world: build_member(seat, world))
     generator = alone or RankedGenerator(controller, controller.served.sampler)
     return Parts(config, task, order, generator, DeepSpeedEngine(config, controller))

@@ -35,7 +35,8 @@ def build_member(seat: Seat, world: World) -> Member:
     torch.set_num_threads(config.engine.threads)
     device = pick_device(config)
     # The generator first: vLLM takes a share of the device's memory, and measures for it what is free.
-    generator = build_generator(config, seat.base, None, device) if every_rank_samples(config) else None
+    every = every_rank_samples(config)
+    generator = build_generator(config, seat.base, None, device, seat.prompt_tokens) if every else None
     try:
         dtype = compute_dtype(config.engine, device)
         policy, reference = load_pair(seat.base, dtype, config.engine, device)

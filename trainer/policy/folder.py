@@ -1,4 +1,4 @@
-"""What a local model's own small files say: its chat template, its ends of sequence, its positions.
+"""What a local model's own small files say: its chat template, its ends of sequence, its positions, its heads.
 
 Read without torch or transformers, so that a dry run and the first second of a command can tell what a trial would
 stumble over. What these files leave open is decided where the model is loaded: `trainer.policy.ends` and `prompts`.
@@ -18,6 +18,9 @@ NO_END = (
     "names no end of sequence, in generation_config.json, config.json or its tokenizer, so that every response would "
     "run to rollout.max_response_length: add eos_token_id to its generation_config.json"
 )
+
+
+SPEAKING = ("ForCausalLM", "LMHead", "ForConditionalGeneration")  # in the names of classes with a head over tokens
 
 
 class RefusedError(Exception):
@@ -63,6 +66,37 @@ def positions(folder: Path) -> int | None:
         for name in ("max_position_embeddings", "n_positions"):
             if isinstance(content.get(name), int):
                 return int(content[name])
+    return None
+
+
+def architectures(folder: Path) -> list[str]:
+    """The classes that config.json names for the model; empty where it names none."""
+    named = settings(folder, "config.json").get("architectures")
+    return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+
+
+def check_head(folder: Path) -> None:
+    """Raises `ConfigError` for a model saved with another head than a language model's, or without one.
+
+    transformers would load it all the same, with the missing head drawn at random, and say so in a log.
+    """
+    named = architectures(folder)
+    if named and not any(part in name for name in named for part in SPEAKING):
+        raise ConfigError(
+            f"the model in {folder} is a {' or '.join(named)}, which has no head that says text: give one that is "
+            "...ForCausalLM in its config.json"
+        )
+
+
+def head_size(folder: Path) -> int | None:
+    """Of one attention head; None where config.json does not say it in the usual terms."""
+    configuration = settings(folder, "config.json")
+    for content in (configuration, *_nested(configuration)):
+        if isinstance(content.get("head_dim"), int):
+            return int(content["head_dim"])
+        width, heads = content.get("hidden_size"), content.get("num_attention_heads")
+        if isinstance(width, int) and isinstance(heads, int) and heads > 0:
+            return width // heads
     return None
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 SPECIALS = 16  # more than any tokenizer adds to a text by itself
+LONGEST = 256  # of the texts with the most characters are tokenized in any case: among them are those of most tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +83,22 @@ def encode_within(tokenizer: PreTrainedTokenizerBase, room: PromptRoom, problems
     return encoded
 
 
-def check_lengths(tokenizer: PreTrainedTokenizerBase, room: PromptRoom, kinds: Mapping[str, Sequence[Problem]]) -> None:
-    """Raises `ConfigError` where prompts are too long: how many of each kind ("training", ...), and the longest.
+def check_lengths(tokenizer: PreTrainedTokenizerBase, room: PromptRoom, kinds: Mapping[str, Sequence[Problem]]) -> int:
+    """About how many tokens the longest prompt has: the most among the texts of the most characters, of all kinds.
 
-    No ASCII text has more tokens than characters, so that of tens of thousands of problems only the long ones need be
-    tokenized: framed, 40,000 take 1.2 s of processor time, and 6.6 s if all were.
+    Raises `ConfigError` where prompts are too long: how many of each kind ("training", ...), and the longest. No ASCII
+    text has more tokens than characters, so that of tens of thousands of problems only the long ones need be tokenized:
+    framed, 40,000 take 1.2 s of processor time, and 6.6 s if all were.
     """
     measured: dict[str, list[tuple[int, Problem]]] = {}
     for kind, problems in kinds.items():
         prompts = prompt_texts(tokenizer, problems)
-        doubtful = [row for row, (text, _) in enumerate(prompts) if not _surely_fits(text, room)]
+        order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row].text))
+        doubtful = [*order[:LONGEST], *(row for row in order[LONGEST:] if not _surely_fits(prompts[row].text, room))]
         encoded = dict(zip(doubtful, encode_texts(tokenizer, [prompts[row] for row in doubtful]), strict=True))
         measured[kind] = [(len(encoded.get(row, ())), problem) for row, problem in enumerate(problems)]
     _refuse_longer(room, measured)
+    return max((length for lengths in measured.values() for length, _ in lengths), default=0)
 
 
 def _surely_fits(text: str, room: PromptRoom) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,12 +43,24 @@ def prompt_texts(tokenizer: PreTrainedTokenizerBase, problems: Sequence[Problem]
     """What the tokenizer is given of each problem. Raises `ConfigError` as `encode_prompts` does."""
     has_template = _has_template(tokenizer)
     model = tokenizer.name_or_path or "the model"
+    framed = [is_framed(problem, has_template, model) for problem in problems]
+    asked = [problem for problem, is_chat in zip(problems, framed, strict=True) if is_chat]
+    for problem in {each.system: each for each in reversed(asked)}.values():
+        _check_told(problem, model, lambda changed: _frame(tokenizer, changed, model))
     return [
-        PromptText(_frame(tokenizer, problem, model), True)
-        if is_framed(problem, has_template, model)
-        else PromptText(problem.prompt, False)
-        for problem in problems
+        PromptText(_frame(tokenizer, problem, model), True) if is_chat else PromptText(problem.prompt, False)
+        for problem, is_chat in zip(problems, framed, strict=True)
     ]
+
+
+def frame_of(tokenizer: PreTrainedTokenizerBase, problem: Problem) -> str:
+    """What stands around a problem's prompt, with ``{prompt}`` in its place: also what a template adds by itself.
+
+    Some templates, for one, give a model a system text where the messages have none.
+    """
+    mark = "\x00"  # in no template
+    [prompt] = prompt_texts(tokenizer, [replace(problem, prompt=mark)])
+    return prompt.text.replace(mark, "{prompt}")
 
 
 def encode_texts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[PromptText]) -> list[list[int]]:
@@ -90,11 +103,15 @@ def check_framing(folder: Path, problems: Sequence[Problem]) -> None:
     kinds = {(problem.chat, problem.system): problem for problem in reversed(problems)}
     for problem in kinds.values():
         if is_framed(problem, has_template, str(folder)):
-            try:
-                text = rendered(folder, _messages(problem))
-            except RefusedError as error:
-                raise _refused(problem, str(folder), str(error)) from error
-            _check_system(problem, str(folder), text)
+            _check_told(problem, str(folder), lambda changed: _rendered(folder, changed))
+
+
+def _rendered(folder: Path, problem: Problem) -> str | None:
+    """As `_frame`, by the files alone; None for a template that they do not suffice for."""
+    try:
+        return rendered(folder, _messages(problem))
+    except RefusedError as error:
+        raise _refused(problem, str(folder), str(error)) from error
 
 
 def _frame(tokenizer: PreTrainedTokenizerBase, problem: Problem, model: str) -> str:
@@ -103,16 +120,23 @@ def _frame(tokenizer: PreTrainedTokenizerBase, problem: Problem, model: str) -> 
     from jinja2 import TemplateError
 
     try:
-        text = tokenizer.apply_chat_template(_messages(problem), add_generation_prompt=True, tokenize=False)
+        return str(tokenizer.apply_chat_template(_messages(problem), add_generation_prompt=True, tokenize=False))
     except TemplateError as error:
         raise _refused(problem, model, str(error)) from error
-    _check_system(problem, model, text)
-    return str(text)
 
 
-def _check_system(problem: Problem, model: str, text: str | None) -> None:
-    """Raises `ConfigError` for a template that goes on without a word where it has no place for the system text."""
-    if problem.system is not None and text is not None and problem.system.strip() not in text:
+def _check_told(problem: Problem, model: str, frame: Callable[[Problem], str | None]) -> None:
+    """Raises `ConfigError` for a template that goes on without a word where it has no place for what the model is told.
+
+    Then another text makes no difference. To look for the text itself would not do: a prompt may happen to hold the
+    system text, and a template may trim what it is given.
+    """
+    text = frame(problem)
+    if text is None:
+        return
+    if text == frame(replace(problem, prompt=f"{problem.prompt}.")):
+        raise _refused(problem, model, "it leaves the prompt itself out")
+    if problem.system is not None and text == frame(replace(problem, system=f"{problem.system}.")):
         raise _refused(problem, model, "it leaves the system text out")
 
 

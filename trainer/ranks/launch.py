@@ -26,12 +26,16 @@ from trainer.errors import ConfigError
 
 @dataclass(frozen=True)
 class Seat:
-    """All that a process needs to take its place: host and port are where rank 0 waits for it."""
+    """All that a process needs to take its place: host and port are where rank 0 waits for it.
+
+    `prompt_tokens` is about how long the longest prompts are, which rank 0 alone has read.
+    """
 
     config: TrialConfig
     base: Path
     rank: int
     ranks: int
+    prompt_tokens: int
     host: str = "127.0.0.1"
     port: int = 0
 

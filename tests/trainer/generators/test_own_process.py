@@ -45,7 +45,7 @@ def written_base(folder: Path, shape: ModelConfig) -> Path:
 
 
 def started(base: Path, config: RolloutConfig = ROLLOUT) -> VllmGenerator:
-    return VllmGenerator(base, character_tokenizer(), config, torch.float32, CPU)
+    return VllmGenerator(base, character_tokenizer(), config, torch.float32, CPU, tokens=4096, prompt_tokens=20)
 
 
 def engine_of(base: Path) -> TorchEngine:

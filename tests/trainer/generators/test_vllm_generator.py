@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from trainer import keys
 from trainer.algorithm.batch import MiniBatch, Sample
@@ -17,7 +20,9 @@ from trainer.canary import SyncError, check_sync
 from trainer.config import AlgorithmConfig, EngineConfig, ModelConfig, OptimConfig, RolloutConfig
 from trainer.engines.torch_engine import TorchEngine
 from trainer.errors import ConfigError
-from trainer.generators.vllm_generator import VllmGenerator
+from trainer.generators.transformers_generator import TransformersGenerator
+from trainer.generators.vllm_generator import BATCHED_TOKENS, VllmGenerator, blocks_for
+from trainer.generators.vllm_limits import CPU_HEAD_SIZES, check_architecture
 from trainer.policy.model import build_model, character_tokenizer, load_policy
 from trainer.record.checkpoint import Progress
 from trainer.rollout import Problem, Rollout
@@ -28,9 +33,11 @@ pytestmark = [
 ]
 
 CPU = torch.device("cpu")
-SHAPE = ModelConfig(hidden_size=64, intermediate_size=128, num_layers=2, num_heads=2)  # heads of 32: the CPU's smallest
-ROLLOUT = RolloutConfig(max_response_length=12, max_prompt_length=200)
-ENDS = {character_tokenizer().eos_token_id, *character_tokenizer()(";")["input_ids"]}
+# Heads of 32: the CPU's smallest. Positions for a prompt longer than what a step takes in by default.
+SHAPE = ModelConfig(hidden_size=64, intermediate_size=128, num_layers=2, num_heads=2, max_positions=6000)
+ROLLOUT = RolloutConfig(max_response_length=12, max_prompt_length=5000)
+TOKENS, PROMPT_TOKENS = 20_000, 120  # of the cache: 153 responses of at most two blocks, for 148 of 132 tokens
+EOS, SEMICOLON = character_tokenizer().eos_token_id, *character_tokenizer()(";")["input_ids"]
 PROBLEMS = [Problem(f"p{i}", f"{i}+{7 * i}=", "", "set", "level") for i in range(16)]
 
 
@@ -56,15 +63,36 @@ class Pair:
 
 
 def written_base(folder: Path, shape: ModelConfig) -> Path:
+    """A random model with several ends, two of them tokens that it says often where it says what is most likely."""
     tokenizer = character_tokenizer()
-    build_model(shape, tokenizer, seed=1).save_pretrained(folder)
+    model = build_model(shape, tokenizer, seed=1)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": sorted(ENDS)}))
+    likely = Counter(token for said in greedy(model, []) for token in said[2:])
+    ends = {EOS, SEMICOLON, *(token for token, _ in likely.most_common(2))}
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": sorted(ends)}))
     return folder
 
 
+def greedy(model: PreTrainedModel, ends: Sequence[int]) -> list[list[int]]:
+    """What transformers' own ``generate`` says to each problem, one by one, until one of `ends`."""
+    said = []
+    for problem in PROBLEMS:
+        prompt = torch.tensor([character_tokenizer()(problem.prompt)["input_ids"]])
+        settings = {"max_new_tokens": ROLLOUT.max_response_length, "do_sample": False, "pad_token_id": 0}
+        told = model.generate(
+            prompt, attention_mask=torch.ones_like(prompt), eos_token_id=list(ends) or None, **settings
+        )
+        said.append(told[0, prompt.shape[1] :].tolist())
+    return said
+
+
+def ends_in(base: Path) -> set[int]:
+    return set(json.loads((base / "generation_config.json").read_text())["eos_token_id"])
+
+
 def started(base: Path, config: RolloutConfig = ROLLOUT) -> VllmGenerator:
-    return VllmGenerator(base, character_tokenizer(), config, torch.float32, CPU)
+    return VllmGenerator(base, character_tokenizer(), config, torch.float32, CPU, TOKENS, PROMPT_TOKENS)
 
 
 def engine_of(base: Path) -> TorchEngine:
@@ -95,19 +123,38 @@ def pair(base: Path, shared: VllmGenerator) -> Pair:
 # --- samples ----------------------------------------------------------------------------------------------------------
 
 
-def test_responses_end_with_one_of_the_models_ends_or_at_the_maximal_length(pair: Pair) -> None:
-    """The second end is an ordinary character, which nothing but the model's generation settings makes an end."""
-    rollouts = [r for seed in range(4) for r in pair.sampled(seed)]
+def test_responses_end_with_one_of_the_models_ends_or_at_the_maximal_length(pair: Pair, base: Path) -> None:
+    """All ends but one are ordinary characters, which nothing but the model's generation settings makes ends."""
+    ends, rollouts = ends_in(base), [r for seed in range(8) for r in pair.sampled(seed)]
     assert {rollout.finish_reason for rollout in rollouts} == {"stop", "length"}
-    assert {rollout.response_ids[-1] for rollout in rollouts if rollout.finish_reason == "stop"} == ENDS
+    assert {rollout.response_ids[-1] for rollout in rollouts if rollout.finish_reason == "stop"} == ends
     for rollout in rollouts:
         assert rollout.logprobs is not None
         assert len(rollout.logprobs) == len(rollout.response_ids)
-        assert (rollout.response_ids[-1] in ENDS) == (rollout.finish_reason == "stop")
-        assert not ENDS & set(rollout.response_ids[:-1])
+        assert (rollout.response_ids[-1] in ends) == (rollout.finish_reason == "stop")
+        assert not ends & set(rollout.response_ids[:-1])
         assert ";" not in rollout.response
         if rollout.finish_reason == "length":
             assert len(rollout.response_ids) == ROLLOUT.max_response_length
+
+
+def test_vllm_the_embedded_generator_and_transformers_itself_stop_at_the_same_tokens(pair: Pair, base: Path) -> None:
+    """With logits a thousand times as large there is but one response to draw, and all three say it."""
+    policy = load_policy(base, torch.float32)
+    with torch.no_grad():
+        policy.get_parameter("model.norm.weight").mul_(1000)
+    pair.generator.load_weights(
+        (name, weight.detach()) for name, weight in policy.named_parameters(remove_duplicate=False)
+    )
+    embedded = TransformersGenerator(policy, character_tokenizer(), ROLLOUT)
+    by_vllm, by_embedded = (
+        [group[0].response_ids for group in generator.sample(PROBLEMS, 1, seed=0)]
+        for generator in (pair.generator, embedded)
+    )
+    by_transformers = [tuple(said) for said in greedy(policy, policy.generation_config.eos_token_id)]
+    assert by_vllm == by_embedded == by_transformers
+    assert len({said[-1] for said in by_vllm} & ends_in(base)) >= 2, "different ends are met"
+    assert len({len(said) for said in by_vllm}) > 2, "at different places"
 
 
 def test_groups_come_in_the_order_of_the_problems(pair: Pair) -> None:
@@ -136,6 +183,55 @@ def test_samples_come_from_the_policy_itself(pair: Pair) -> None:
     scores = pair.engine.score(rollouts)
     surprise = -torch.cat(list(scores.logprobs)) - torch.cat(list(scores.entropies))
     assert surprise.mean().abs() < 4 * surprise.std() / len(surprise) ** 0.5
+
+
+# --- long prompts -----------------------------------------------------------------------------------------------------
+
+
+def texts(number: int, length: int) -> list[Problem]:
+    """Problems without a common beginning, which the cache would share."""
+    rng = random.Random(number * length)
+    return [Problem(f"t{i}", "".join(rng.choices("0123456789+-", k=length)), "", "set", "level") for i in range(number)]
+
+
+def assert_says_the_same(pair: Pair, groups: Sequence[Sequence[Rollout]]) -> None:
+    """The engine's log-probability of every token that was drawn."""
+    rollouts = [rollout for group in groups for rollout in group]
+    for rollout, logprobs in zip(rollouts, pair.engine.score(rollouts).logprobs, strict=True):
+        assert rollout.logprobs == pytest.approx(logprobs.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("number", "length"), [(128, 46), (32, 200), (1, 4500), (3, 5000)])
+def test_more_prompt_tokens_may_wait_than_a_step_takes_in(pair: Pair, number: int, length: int) -> None:
+    """A prompt taken in by parts would fail: a seed's generator cannot take a draw back on the CPU."""
+    problems = texts(number, length)
+    assert number * length > ROLLOUT.max_prompt_length or length > BATCHED_TOKENS
+    groups = pair.generator.sample(problems, 1, seed=3)
+    assert [[rollout.problem for rollout in group] for group in groups] == [[problem] for problem in problems]
+    assert_says_the_same(pair, groups)
+
+
+def test_responses_that_outgrow_the_cache_are_drawn_all_the_same(pair: Pair) -> None:
+    """Each begins with one block and goes on in a second: of 200, some must give theirs back and begin again."""
+    problems = texts(200, PROMPT_TOKENS)
+    groups = pair.generator.sample(problems, 1, seed=4)
+    assert_says_the_same(pair, groups)
+    alone = [pair.generator.sample([problem], 1, seed=4)[0][0].response_ids for problem in problems[::40]]
+    assert alone == [group[0].response_ids for group in groups[::40]]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "usual", "longest", "blocks"),
+    [
+        (64 * 110, 110, 110, 64 + 1),  # a response in one block
+        (64 * 130, 130, 130, 64 * 2 + 1),
+        (64 * 110, 110, 5000, 64 + 1),
+        (2 * 110, 110, 5000, 40 + 1),  # the longest that is allowed, which nobody expects
+        (10**9, 4096, 4096, 256 * 32 + 1),  # no more grow at a time
+    ],
+)
+def test_the_cache_is_as_large_as_what_is_drawn_at_once(tokens: int, usual: int, longest: int, blocks: int) -> None:
+    assert blocks_for(tokens, usual, longest) == blocks
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
@@ -188,6 +284,19 @@ def test_no_prefix_of_earlier_weights_is_used_again(pair: Pair) -> None:
 
 
 def test_a_prompt_that_is_too_long_is_named(pair: Pair) -> None:
-    long = Problem("long", "1" * 201, "", "set", "level")
-    with pytest.raises(ConfigError, match=r"problem long, has 201 tokens, and rollout.max_prompt_length allows 200"):
+    long = Problem("long", "1" * 5001, "", "set", "level")
+    with pytest.raises(ConfigError, match=r"problem long, has 5001 tokens, and rollout.max_prompt_length allows 5000"):
         pair.generator.sample([PROBLEMS[0], long], 1, seed=0)
+
+
+# --- what it refuses --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_foreseen_of_vllm_is_what_vllm_says() -> None:
+    from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+
+    assert tuple(CPUAttentionBackend.get_supported_head_sizes()) == CPU_HEAD_SIZES
+    for native_or_not in ("Qwen2ForCausalLM", "LlamaForCausalLM", "SmolLM3ForCausalLM", "HeliumForCausalLM"):
+        check_architecture([native_or_not])
+    with pytest.raises(ConfigError, match="vLLM has no model XLNetLMHeadModel: set rollout=transformers"):
+        check_architecture(["XLNetLMHeadModel"])

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from trainer.errors import ConfigError
 from trainer.policy.model import character_tokenizer, load_tokenizer
-from trainer.policy.prompts import check_framing, encode_prompt, encode_prompts
+from trainer.policy.prompts import check_framing, encode_prompt, encode_prompts, frame_of
 from trainer.rollout import Problem
 
 TEMPLATE = (
@@ -19,6 +19,7 @@ WITHOUT_SYSTEM = (
     "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role\nnot supported') }}"
     "{% endif %}" + TEMPLATE
 )
+ADDS_SYSTEM = "{% if messages[0]['role'] != 'system' %}[system]You are kind.{% endif %}" + TEMPLATE
 DROPS_SYSTEM = "{% for message in messages if message.role == 'user' %}[user]{{ message.content }}{% endfor %}"
 
 
@@ -113,9 +114,42 @@ def test_a_system_text_that_the_template_refuses_is_told_in_its_words(tmp_path: 
         assert "problem 1 (System role not supported): set task.params.system=null" in line
 
 
-def test_a_system_text_that_the_template_leaves_out_is_refused(tmp_path: Path) -> None:
-    for line in refused(templated(DROPS_SYSTEM), problem("Be brief."), tmp_path):
+@pytest.mark.parametrize("system", ["Be brief.", "What is 1+1?", "1", ""])
+def test_a_system_text_that_the_template_leaves_out_is_refused(system: str, tmp_path: Path) -> None:
+    """Also one that the prompt happens to hold."""
+    for line in refused(templated(DROPS_SYSTEM), problem(system), tmp_path):
         assert "leaves the system text out" in line
+
+
+def test_a_template_that_leaves_the_prompt_out_is_refused(tmp_path: Path) -> None:
+    for line in refused(templated("[user]Hello[assistant]"), problem(), tmp_path):
+        assert "leaves the prompt itself out" in line
+
+
+@pytest.mark.parametrize("system", ["You are kind.", "  Be brief.\n"])
+def test_a_system_text_that_the_template_would_add_itself_or_trims_is_none_that_is_lost(
+    system: str, tmp_path: Path
+) -> None:
+    tokenizer = templated(ADDS_SYSTEM.replace("message.content", "message.content | trim"))
+    tokenizer.save_pretrained(tmp_path)
+    check_framing(tmp_path, [problem(system)])
+    [text] = [tokenizer.decode(encode_prompt(tokenizer, problem(system)))]
+    assert text == f"[system]{system.strip()}[user]What is 1+1?[assistant]"
+
+
+@pytest.mark.parametrize(
+    ("template", "asked", "frame"),
+    [
+        (ADDS_SYSTEM, problem(), "[system]You are kind.[user]{prompt}[assistant]"),
+        (ADDS_SYSTEM, problem("Be brief."), "[system]Be brief.[user]{prompt}[assistant]"),
+        (ADDS_SYSTEM, problem(chat=False), "{prompt}"),
+        (None, problem(), "{prompt}"),
+    ],
+)
+def test_what_stands_around_a_prompt_is_told_with_what_a_template_adds(
+    template: str | None, asked: Problem, frame: str
+) -> None:
+    assert frame_of(templated(template), asked) == frame
 
 
 def test_a_system_text_in_a_plain_prompt_is_refused(chatty: PreTrainedTokenizerBase, tmp_path: Path) -> None:
