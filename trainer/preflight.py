@@ -79,9 +79,7 @@ def check_prompts(config: TrialConfig, runs_dir: Path | None = None) -> None:
 
 
 def longest_prompt(config: TrialConfig, runs_dir: Path | None = None) -> int | None:
-    """About how many tokens the longest prompt of a trial has (`check_lengths`); None where its model or its task is not
-    here.
-    """
+    """About how many tokens the longest prompt has (`check_lengths`); None where the model or the task is not here."""
     folder = _files(config.model, runs_dir)
     try:
         task = load_task(config.task)
