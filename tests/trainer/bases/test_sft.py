@@ -186,9 +186,7 @@ def test_a_task_that_only_demonstrates_is_framed_as_the_model_has_it(tiny_config
     assert "#" in response
 
 
-def test_a_task_with_nothing_to_show_is_one_line(
-    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_task_with_nothing_to_show_is_one_line(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mute.py").write_text(
         "class Mute:\n    def train(self): return []\n    def heldout(self): return []\n"
         "    def verify(self, problem, response): ...\n"

