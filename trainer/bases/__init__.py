@@ -1,4 +1,4 @@
-"""The base model that a trial starts from: given by a path, or a toy that is trained once and kept.
+"""The base model that a trial starts from: a given one, or one that is trained once and kept.
 
-May import: words, `config`, `policy`, `tasks`, `record`, `generators`.
+May import: words, `config`, `policy`, `tasks`, `record`, `pretrained`, `generators`.
 """

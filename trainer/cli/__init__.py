@@ -2,5 +2,5 @@
 
 The packages that a command needs are imported when it runs, so that help comes at once.
 
-May import: words, `config`, `forecast`, `prepare`, `record`, `tracking`, `appraisal`, `bases`, life.
+May import: words, `config`, `forecast`, `prepare`, `record`, `pretrained`, `tracking`, `appraisal`, `bases`, life.
 """

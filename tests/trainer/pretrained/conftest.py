@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +87,7 @@ def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny(tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pretrained]:
+def tiny(tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> Pretrained:
     """Its record, which is a known model's for the length of a test."""
     record = Pretrained(
         name=NAME,
@@ -102,7 +101,7 @@ def tiny(tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pretraine
         packaged="made by a test",
     )
     monkeypatch.setitem(KNOWN, NAME, record)
-    yield record
+    return record
 
 
 @pytest.fixture

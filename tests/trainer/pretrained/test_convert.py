@@ -79,9 +79,8 @@ def assert_says_what_the_file_says(folder: Path, positions_: int, layers: int) -
     special = (tokenizer.unk_token, tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token)
     assert special == ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|im_end|>")
     assert ends_of(generation, config, tokenizer) == (2,)
-    assert (
-        tokenizer("12", add_special_tokens=True)["input_ids"] == tokenizer("12", add_special_tokens=False)["input_ids"]
-    )
+    bare = tokenizer("12", add_special_tokens=False)
+    assert tokenizer("12")["input_ids"] == bare["input_ids"], "it adds no special token by itself"
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
@@ -112,11 +111,8 @@ def test_a_made_model_keeps_each_weight_token_and_setting(tiny: Pretrained, tiny
 
 def assert_engine_agrees_with_transformers(folder: Path) -> None:
     """Padded on the right and beside others, as the engine scores, and one by one through transformers' own model."""
-    model, plain, tokenizer = (
-        load_policy(folder, torch.float32),
-        load_policy(folder, torch.float32),
-        load_tokenizer(folder),
-    )
+    tokenizer = load_tokenizer(folder)
+    model, plain = (load_policy(folder, torch.float32) for _ in range(2))
     plain.set_attn_implementation("eager")
     texts = {"What is 12+30?": "The final answer is \\boxed{42}.", "7": "7\n\n7", "a": " an" * 20}
     rollouts = []

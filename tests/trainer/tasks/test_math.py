@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,6 +49,18 @@ def paths(tmp_path: Path) -> dict[str, str]:
 def task(paths: dict[str, str]) -> Iterator[MathTask]:
     made = MathTask(paths["train"], {name: paths[name] for name in ("math500", "minerva")}, time_limit_s=20.0)
     yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("take", "shown"), [("last_box", "The final answer is \\boxed{8}."), ("last_number", "The final answer is 8.")]
+)
+def test_supervision_shows_the_form_that_the_verifier_reads(take: str, shown: str, paths: dict[str, str]) -> None:
+    made = MathTask(paths["train"], {"math500": paths["math500"]}, take=take, time_limit_s=20.0)
+    examples = dict(itertools.islice(made.supervision(0), 20))
+    assert set(examples) == set(made.train())
+    assert examples[made.train()[4]] == shown
+    assert set(made.verify_all(list(examples.items()))) == {Verdict.correct}
     made.close()
 
 
