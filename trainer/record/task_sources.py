@@ -34,13 +34,23 @@ def task_source_hash(name: str) -> str | None:
     file = getattr(sys.modules.get(module), "__file__", None)
     if module.partition(".")[0] == PACKAGE.name or file is None or not Path(file).is_file():
         return None
+    return _sources_hash(module, Path(file), f"task.name={name}")
+
+
+@cache
+def foreign_source_hash(module: str, file: Path) -> str:
+    """The same of any other module that a task runs, without importing it."""
+    return _sources_hash(module, file, f"module {module}, which the task runs")
+
+
+def _sources_hash(module: str, file: Path, told: str) -> str:
     try:
-        files = _reached(module, Path(file))
+        files = _reached(module, file)
         return modules_hash(files, _with_docstrings(files))
     except (SyntaxError, ValueError, OSError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"task.name={name}: a source that it imports cannot be read: {error}") from error
+        raise ConfigError(f"{told}: a source that it imports cannot be read: {error}") from error
 
 
 def _reached(module: str, file: Path) -> dict[str, Path]:
