@@ -16,8 +16,8 @@ from trainer.errors import ConfigError
 from trainer.files import local_path
 from trainer.record.contents import file_hash, files_in, hashes
 from trainer.record.sources import toy_base_hash
-from trainer.record.task_sources import foreign_source_hash, task_source_hash
-from trainer.tasks import data_parameters, foreign_modules, module_of, one_name, package_versions
+from trainer.record.task_sources import foreign_source_hash, task_packages, task_source_hash
+from trainer.tasks import data_parameters, foreign_modules, module_of, one_name
 
 # In a model's folder, what neither transformers nor vLLM opens, by the name of a file or folder. All else counts, for
 # what they open is open-ended: tokenizers of many kinds, shards that an index names, code that a configuration names.
@@ -86,7 +86,7 @@ def _task_source(config: TrialConfig) -> dict[str, Any]:
     """What of a task's code is not the trainer's: its own, that which it runs, and the packages that it relies on."""
     own = task_source_hash(config.task.name)
     foreign = {module: foreign_source_hash(module, file) for module, file in foreign_modules(config.task).items()}
-    packages = package_versions(config.task.name)
+    packages = task_packages(config.task.name)
     found = {"task_source": own, "task_foreign": foreign, "task_packages": packages}
     return {name: value for name, value in found.items() if value}
 

@@ -13,9 +13,10 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, MissingError
 from trainer.record.sources import PACKAGE, modules_hash
 from trainer.tasks import module_of, task_class
 
@@ -35,6 +36,20 @@ def task_source_hash(name: str) -> str | None:
     if module.partition(".")[0] == PACKAGE.name or file is None or not Path(file).is_file():
         return None
     return _sources_hash(module, Path(file), f"task.name={name}")
+
+
+@cache
+def task_packages(name: str) -> dict[str, str]:
+    """The versions of the packages that the class of ``task.name`` names in `PACKAGES`: its problems come from them.
+
+    Raises `ConfigError` for a name that nothing has, and `MissingError` for a package that is not installed.
+    """
+    try:
+        return {package: version(package) for package in getattr(task_class(name), "PACKAGES", ())}
+    except PackageNotFoundError as error:
+        raise MissingError(
+            f"task {name} needs {error.name}, which is not installed: pip install {error.name}"
+        ) from error
 
 
 @cache

@@ -7,9 +7,9 @@ without torch.
 
 A parameter is a value, whatever it says. Those that are paths of what the task reads its class names, so that a trial
 is known by their contents and not by their place: ``DATA = ("train", "eval")``. Each may be a path, a list of paths,
-or a dictionary of them. A class whose problems or scores come from other packages names these, ``PACKAGES =
-("verifiers",)``: a trial is known by their versions, too; and where its parameters name code to be run, its class
-method ``foreign(params)`` says which: module -> file.
+or a dictionary of them. Likewise the packages that its problems and verdicts come from, so that a trial is known by
+their versions: ``PACKAGES = ("reasoning-gym",)``. Where parameters name code that the task runs, its static method
+``foreign(params)`` says which, module -> file, and a trial is known by that, too.
 
 May import: words, `config`, `answers`.
 """
@@ -22,7 +22,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -133,21 +133,6 @@ def data_parameters(name: str) -> tuple[str, ...]:
         hint = nearest(unknown[0], list(parameters))
         raise ConfigError(f"task.name={name}: its constructor does not take {unknown[0]!r}, which its DATA lists{hint}")
     return tuple(declared)
-
-
-@cache
-def package_versions(name: str) -> dict[str, str]:
-    """Package -> version of those that a task's class declares, by `PACKAGES`, to have its problems or scores from.
-
-    Raises `ConfigError` for a name that nothing has, `MissingError` for a package that is not installed here.
-    """
-    found = {}
-    for package in getattr(task_class(name), "PACKAGES", ()):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError as error:
-            raise MissingError(f"task.name={name} needs the package {package}, which is not installed") from error
-    return found
 
 
 def foreign_modules(config: TaskConfig) -> dict[str, Path]:

@@ -3,7 +3,8 @@
 A script, run by its path, with the hash seed that its caller fixes. On its input is
 ``{"environment": <name>, "sets": [{"arguments": {...}, "most": <number or null>}, ...]}``, on its output
 ``{"sets": [[<row>, ...], ...]}`` or ``{"refused": <why>}``. A row holds what a problem is made of, and the task's own
-data, from which another process rebuilds the task.
+data, from which another process rebuilds the task. Imports the trainer, and by it verifiers, once `main` has said where
+it lies.
 """
 
 from __future__ import annotations

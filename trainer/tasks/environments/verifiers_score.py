@@ -2,7 +2,8 @@
 
 A script, run by its path. Which environment, the variable `ASKED` of its surroundings says, as JSON; then of each line
 ``[<set>, <the task's data>, <reply>]`` it tells ``{"score": <number>}``, ``{"raised": <what>}`` where a reward raises,
-or ``{"network": <host>}`` where one reaches for it. `trainer.answers.guard` holds it to its limits.
+or ``{"network": <host>}`` where one reaches for it. `trainer.answers.guard` holds it to its limits. Imports the trainer,
+and by it verifiers, once `main` has said where it lies.
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ from trainer.config import TaskConfig
 from trainer.config.compose import compose
 from trainer.errors import ConfigError, MissingError
 from trainer.record.identity import trial_id
+from trainer.record.task_sources import foreign_source_hash, task_packages
 from trainer.rollout import Graded, Verdict
-from trainer.tasks import DemonstratedTask, GradingTask, load_task, package_versions
+from trainer.tasks import DemonstratedTask, GradingTask, load_task
 from trainer.tasks.environments import verifiers_rows
 from trainer.tasks.environments.verifiers_env import VerifiersTask
 
@@ -176,22 +177,20 @@ def test_without_the_package_its_install_command_is_told(monkeypatch: pytest.Mon
 def test_a_trial_is_known_by_the_environments_source_and_the_packages_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer.record import task_sources
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert package_versions(NAME) == {"verifiers": version("verifiers")}
+    assert task_packages(NAME) == {"verifiers": version("verifiers")}
 
     def known(text: str, overrides: tuple[str, ...] = ()) -> str:
         (tmp_path / "some_lab.py").write_text(text)
-        task_sources.foreign_source_hash.cache_clear()
+        foreign_source_hash.cache_clear()
         return trial_id(compose(["task=own", f"task.name={NAME}", "+task.params.environment=some-lab", *overrides]))
 
     first = known("ONE = 1\n")
     assert known("ONE = 1  # as it was\n") == first
     assert known("ONE = 2\n") != first
     assert known("ONE = 1\n", ("+task.params.threshold=0.5",)) != first
-    monkeypatch.setattr("trainer.record.identity.package_versions", lambda name: {"verifiers": "0.0.1"})
+    monkeypatch.setattr("trainer.record.identity.task_packages", lambda name: {"verifiers": "0.0.1"})
     assert known("ONE = 1\n") != first
 
 
