@@ -1,9 +1,9 @@
 """The process in which a `verifiers` environment scores replies; `trainer.tasks.environments.verifiers_env` asks it.
 
-A script, run by its path. Which environment, the variable `ASKED` of its surroundings says, as JSON; then of each line
+A script, run by its path. Which environment, the variable `ASKED` of its surroundings says, as JSON. Of each line
 ``[<set>, <the task's data>, <reply>]`` it tells ``{"score": <number>}``, ``{"raised": <what>}`` where a reward raises,
-or ``{"network": <host>}`` where one reaches for it. `trainer.answers.guard` holds it to its limits. Imports the trainer,
-and by it verifiers, once `main` has said where it lies.
+``{"network": <host>}`` where one reaches for it, or ``{"beyond": true}``. `trainer.answers.guard` sets its limits.
+Imports the trainer, and by it verifiers, once `main` has said where it lies.
 """
 
 from __future__ import annotations
