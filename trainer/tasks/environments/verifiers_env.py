@@ -75,6 +75,10 @@ class VerifiersTask:
         self.threshold, self._failed_score = threshold, failed_score
         self._lost_score = 0.0 if failed_score is None else failed_score
         _check_scores(threshold, failed_score, self._lost_score)
+        if time_limit_s <= 0 or processes < 1 or memory_limit_gib < 1:
+            raise ConfigError(
+                "time_limit_s must be above 0, processes and memory_limit_gib at least 1: 5.0, 2 and 4.0 are usual"
+            )
         if ANSWER not in demonstration:
             raise ConfigError(f"demonstration={demonstration!r} has no place for the answer: write {ANSWER} there")
         self._chat, self._demonstration = chat, demonstration

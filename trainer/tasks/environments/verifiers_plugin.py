@@ -65,9 +65,15 @@ def find_environment(name: str, arguments: Mapping[str, Any]) -> Environment:
         taskset = getattr(module, attribute, None) if attribute else taskset_class(name)
     except (AttributeError, TypeError, ValueError, ImportError) as error:
         old = " of verifiers 0.4 (its load_environment is of earlier ones)" if _is_old(name) else ""
-        raise RefusedError(f"is no environment{old}: {one_line(error.__cause__ or error)}") from error
+        why = "cannot be imported" if isinstance(error, ImportError) else f"is no environment{old}"
+        raise RefusedError(f"{why}: {one_line(error.__cause__ or error)}") from error
     if not isinstance(taskset, type) or not issubclass(taskset, vf.Taskset):
-        raise RefusedError(f"is no environment: {attribute} of {module_name} is no Taskset")
+        those = sorted(
+            key for key, each in vars(module).items() if isinstance(each, type) and issubclass(each, vf.Taskset)
+        )
+        raise RefusedError(
+            f"is no environment: {attribute} of {module_name} is no Taskset (its own: {', '.join(those) or 'none'})"
+        )
     for exported in (getattr(module, each, None) for each in getattr(module, "__all__", ())):
         if (
             isinstance(exported, type)
@@ -76,7 +82,7 @@ def find_environment(name: str, arguments: Mapping[str, Any]) -> Environment:
         ):
             what = "episodes" if issubclass(exported, vf.Env) else "program that plays"
             raise RefusedError(
-                f"brings {what} of its own ({exported.__name__}): only one reply to a prompt can be trained"
+                f"brings {what} of its own ({exported.__name__}): one reply of text to each prompt can be trained on"
             )
     kind = concrete_type(taskset, vf.TasksetConfig, origin=vf.Taskset) or vf.TasksetConfig
     try:
@@ -92,7 +98,7 @@ def find_environment(name: str, arguments: Mapping[str, Any]) -> Environment:
 def refuse_misfit(environment: Environment, task: vf.Task) -> None:
     """Raises `RefusedError` for a row that needs more than one reply of text, or more than this process to score it."""
     for why in _misfits(environment, task):
-        raise RefusedError(why)
+        raise RefusedError(f"{why}: only one reply of text to each prompt can be trained on")
     rewards, metrics = task.hooks("reward"), task.hooks("metric")
     if not rewards:
         raise RefusedError("has no reward: its task has no function under @vf.reward")
@@ -126,7 +132,7 @@ def _misfits(environment: Environment, task: vf.Task) -> Iterator[str]:
     if discover_decorated(task, "intercept"):
         yield "rewrites messages (@vf.intercept)"
     if data.prompt is None:
-        yield "has rows without a prompt: a user opens the conversation, which has several turns"
+        yield "has rows without a prompt, to whose conversations a user comes first"
 
 
 def messages(data: vf.TaskData) -> list[vf.SystemMessage | vf.UserMessage | vf.AssistantMessage | vf.ToolMessage]:

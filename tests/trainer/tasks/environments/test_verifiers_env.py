@@ -159,6 +159,7 @@ def test_without_a_set_of_its_own_the_environment_is_parted(monkeypatch: pytest.
         ({"threshold": 0}, "must lie below threshold=0"),
         ({"failed_score": 1}, "must lie below threshold=1"),
         ({"demonstration": "#"}, "has no place for the answer"),
+        ({"processes": 0}, "processes and memory_limit_gib at least 1"),
     ],
 )
 @needs_verifiers

@@ -34,20 +34,23 @@ REFUSED = [
     ("verifiers_lab:Changing", "gives other problems each time"),
     ("verifiers_lab:Empty", "has no problems"),
     ("verifiers_lab:Failing", "does not load: ConnectionError: the data set is not there"),
-    ("verifiers_lab:Opened", "has rows without a prompt: a user opens the conversation"),
+    ("verifiers_lab:Opened", "has rows without a prompt"),
     ("verifiers_lab:Boxed", "needs a container: its rows have image"),
     ("verifiers_lab:Pictured", "has images in its prompts"),
     ("verifiers_lab:FewShot", "has prompts of several messages (user, assistant, user)"),
     ("verifiers_lab:Tooled", "has tools"),
     ("verifiers_lab:Judged", "asks a judge, which is a model over the network"),
     ("verifiers_lab:Running", "needs a runtime: its reward runs"),
-    ("verifiers_lab:Prepared", "needs a runtime: its task's setup() prepares it"),
+    ("verifiers_lab:Building", "needs a runtime: its task's setup() prepares it"),
     ("verifiers_lab:Synchronous", "has a reward right that is no async function"),
     ("verifiers_lab:Counting", "has a reward brief that reads num_output_tokens"),
     ("verifiers_lab:Unpaid", "has no reward"),
     ("verifiers_lab:Calling", "needs the network to score: it reaches for 192.0.2.1"),
     ("verifiers_lab:Plain", "is no environment: Plain of verifiers_lab is no Taskset"),
-    ("verifiers_lab:Nothing", "is no environment: Nothing of verifiers_lab is no Taskset"),
+    (
+        "verifiers_lab:Nothing",
+        "is no environment: Nothing of verifiers_lab is no Taskset (its own: Addition, Boxed, Building,",
+    ),
     ("verifiers_lab", "is no environment: AttributeError: taskset module 'verifiers_lab' defines no `__all__`"),
 ]
 
@@ -97,3 +100,8 @@ def test_a_score_is_the_weighted_sum_of_the_rewards() -> None:
     (row, *_) = load({"environment": "verifiers_lab:Addition", "sets": [{"arguments": {}, "most": 1}]})["sets"][0]
     replies = (row["answer"], f" {row['answer']}\n", "99", "123", "whole")
     assert [asyncio.run(score(environment, row["data"], reply)) for reply in replies] == [1.5, 1.5, 0.5, 0.0, 1.0]
+
+
+def test_a_task_may_prepare_its_state_and_a_reward_give_scores_by_name() -> None:
+    environment = find_environment("verifiers_lab:Stateful", {"task": {"bonus": 3.0}})
+    assert asyncio.run(score(environment, {"prompt": "?"}, "")) == 2.0 * (0.25 + 3.0)

@@ -72,6 +72,32 @@ class Addition(vf.Taskset[AdditionTask, AdditionConfig]):
         ]
 
 
+class Prepared(vf.State):
+    start: float = 0.0
+
+
+class StatefulConfig(vf.TaskConfig):
+    bonus: float = 0.0
+
+
+class StatefulTask(vf.Task[vf.TaskData, Prepared, StatefulConfig]):
+    async def setup(self, trace: vf.Trace) -> None:
+        trace.state.start = 0.25
+
+    @vf.reward(weight=2.0)
+    async def parts(self, trace: vf.Trace) -> dict[str, float]:
+        return {"start": trace.state.start, "bonus": self.config.bonus}
+
+
+class StatefulSetConfig(vf.TasksetConfig):
+    task: StatefulConfig = StatefulConfig()
+
+
+class Stateful(vf.Taskset[StatefulTask, StatefulSetConfig]):
+    def load(self) -> list[StatefulTask]:
+        return [StatefulTask(vf.TaskData(prompt="?"), self.config.task)]
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -182,11 +208,11 @@ class RunningTask(Plain):
 class Running(PlainSet, vf.Taskset[RunningTask, vf.TasksetConfig]): ...
 
 
-class PreparedTask(Plain):
+class BuildingTask(Plain):
     async def setup(self, runtime: vf.Runtime) -> None: ...
 
 
-class Prepared(PlainSet, vf.Taskset[PreparedTask, vf.TasksetConfig]): ...
+class Building(PlainSet, vf.Taskset[BuildingTask, vf.TasksetConfig]): ...
 
 
 class SynchronousTask(vf.Task):
