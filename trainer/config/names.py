@@ -17,6 +17,7 @@ from trainer.config.schema import defaults
 
 TOY_VOCABULARY = 98  # printable ASCII characters, padding, end of sequence
 _SETS = "task.params.eval"
+_PART_OF = {"verifiers": "task.params.environment"}  # which of its many problems a task gives
 _SHAPE = ("model.hidden_size", "model.intermediate_size", "model.num_layers")
 _FAMILIES = {"qwen2": "Qwen2", "llama": "Llama"}
 
@@ -110,8 +111,8 @@ def _task(known: Mapping[str, Any]) -> str | None:
     if "task.name" not in known:
         return None
     name = str(known["task.name"])
-    sets = _sets(known) if name == "math" else []
-    return f"{name} ({', '.join(sets)})" if sets else name
+    parts = _sets(known) if name == "math" else [str(known[key]) for key in [_PART_OF.get(name)] if key in known]
+    return f"{name} ({', '.join(parts)})" if parts else name
 
 
 def _sets(known: Mapping[str, Any]) -> list[str]:

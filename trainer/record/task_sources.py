@@ -13,9 +13,10 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, MissingError
 from trainer.record.sources import PACKAGE, modules_hash
 from trainer.tasks import module_of, task_class
 
@@ -34,13 +35,37 @@ def task_source_hash(name: str) -> str | None:
     file = getattr(sys.modules.get(module), "__file__", None)
     if module.partition(".")[0] == PACKAGE.name or file is None or not Path(file).is_file():
         return None
+    return _sources_hash(module, Path(file), f"task.name={name}")
+
+
+@cache
+def task_packages(name: str) -> dict[str, str]:
+    """The versions of the packages that the class of ``task.name`` names in `PACKAGES`: its problems come from them.
+
+    Raises `ConfigError` for a name that nothing has, and `MissingError` for a package that is not installed.
+    """
     try:
-        files = _reached(module, Path(file))
+        return {package: version(package) for package in getattr(task_class(name), "PACKAGES", ())}
+    except PackageNotFoundError as error:
+        raise MissingError(
+            f"task {name} needs {error.name}, which is not installed: pip install {error.name}"
+        ) from error
+
+
+@cache
+def foreign_source_hash(module: str, file: Path) -> str:
+    """The same of any other module that a task runs, without importing it."""
+    return _sources_hash(module, file, f"module {module}, which the task runs")
+
+
+def _sources_hash(module: str, file: Path, told: str) -> str:
+    try:
+        files = _reached(module, file)
         return modules_hash(files, _with_docstrings(files))
     except (SyntaxError, ValueError, OSError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"task.name={name}: a source that it imports cannot be read: {error}") from error
+        raise ConfigError(f"{told}: a source that it imports cannot be read: {error}") from error
 
 
 def _reached(module: str, file: Path) -> dict[str, Path]:

@@ -7,7 +7,9 @@ without torch.
 
 A parameter is a value, whatever it says. Those that are paths of what the task reads its class names, so that a trial
 is known by their contents and not by their place: ``DATA = ("train", "eval")``. Each may be a path, a list of paths,
-or a dictionary of them.
+or a dictionary of them. Likewise the packages that its problems and verdicts come from, so that a trial is known by
+their versions: ``PACKAGES = ("reasoning-gym",)``. Where parameters name code that the task runs, its static method
+``foreign(params)`` says which, module -> file, and a trial is known by that, too.
 
 May import: words, `config`, `answers`.
 """
@@ -21,6 +23,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from trainer.config import TaskConfig
@@ -142,6 +145,15 @@ def data_parameters(name: str) -> tuple[str, ...]:
         hint = nearest(unknown[0], list(parameters))
         raise ConfigError(f"task.name={name}: its constructor does not take {unknown[0]!r}, which its DATA lists{hint}")
     return tuple(declared)
+
+
+def foreign_modules(config: TaskConfig) -> dict[str, Path]:
+    """Module -> file of the code that a task's parameters name; its class says so by `foreign`, and few have any.
+
+    Raises `ConfigError` for a name that nothing has, and for parameters that name no code.
+    """
+    foreign = getattr(task_class(config.name), "foreign", None)
+    return {} if foreign is None else dict(foreign(config.params))
 
 
 @cache

@@ -48,6 +48,12 @@ def test_mathematics_comes_with_the_names_of_its_sets() -> None:
     assert of(*LISTED).task == "math (gsm8k, svamp)"
 
 
+def test_an_environment_comes_with_its_name() -> None:
+    environment = "task.params.environment=reverse-text"
+    assert of("task=verifiers", environment, "model.path=M/N").task == "verifiers (reverse-text)"
+    assert of("task=verifiers", "model.path=M/N").task == "verifiers"
+
+
 def test_what_mlflow_gives_back_says_the_same() -> None:
     for overrides in (["scale=tiny"], OWN, LISTED):
         flat = flatten(compose(overrides))
