@@ -144,12 +144,18 @@ def to_rows(parts: Sequence[Tensor], mask: Tensor) -> Tensor:
 
 
 def _head_chunk(head: torch.nn.Module, hidden: Tensor, targets: Tensor, entropy_grad: bool) -> tuple[Tensor, Tensor]:
-    """The entropy last: without its gradient, it is then left out where the chunk is computed again."""
+    """Without a gradient the entropy comes last: it is then left out where the chunk is computed again."""
     log_probs = _log_probs(head, hidden)
+    if entropy_grad:  # first, for gradients are added up in the order of the operations
+        entropy = _entropy(log_probs)
+        return _chosen(log_probs, targets), entropy
     chosen = _chosen(log_probs, targets)
-    with torch.set_grad_enabled(entropy_grad and torch.is_grad_enabled()):
-        entropy = -(log_probs.exp() * log_probs).sum(-1)
-    return chosen, entropy
+    with torch.no_grad():
+        return chosen, _entropy(log_probs)
+
+
+def _entropy(log_probs: Tensor) -> Tensor:
+    return -(log_probs.exp() * log_probs).sum(-1)
 
 
 def _log_probs(head: torch.nn.Module, hidden: Tensor) -> Tensor:
