@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from trainer.config.choices import GeneratorBackend
 from trainer.config.compose import key_of
-from trainer.config.schema import TrialConfig
+from trainer.config.schema import TrialConfig, is_given
 from trainer.errors import ConfigError
 
 _NOT_TRAINED = "no policy is trained, so leave it out"
@@ -39,8 +39,8 @@ UNREAD_BY_EVALUATE: Unread = {
 }
 UNREAD_BY_BASE: Unread = {
     "seed": "write model.base_seed",
-    "engine.threads": "write model.base.threads",
-    "optim.lr": "write model.base.lr",
+    "engine.threads": "write model.base.threads, or model.sft.threads for a given model",
+    "optim.lr": "write model.base.lr, or model.sft.lr for a given model",
     **dict.fromkeys((f"rollout.max_{name}" for name in ("response_length", "prompt_length", "tokens_in_flight")), None),
     "rollout": "a base's report is sampled 4 times a problem by the embedded generator, so leave it out",
     **dict.fromkeys(("algorithm", "optim", "trainer", "engine", "evaluation"), _NOT_TRAINED),
@@ -51,8 +51,11 @@ UNREAD_BY_BASE: Unread = {
 def unread_in(config: TrialConfig) -> Unread:
     """What this very configuration does not look at."""
     found: dict[str, str | None] = {}
-    if config.model.path is not None:
-        found |= {"model.path": None, "model.": "the model of model.path has a shape and weights of its own"}
+    if is_given(config.model):
+        acting = ["model.path", "model.fetched", "model.sft"]
+        if config.model.sft.steps:
+            acting.append("model.base_seed")
+        found |= dict.fromkeys(acting, None) | {"model.": "a given model has a shape and weights of its own"}
     if config.rollout.backend is not GeneratorBackend.vllm or config.resources.gpus <= 0:
         found["rollout.gpu_memory_utilization"] = "it is the share of a GPU that vLLM takes, so leave it out"
     return found

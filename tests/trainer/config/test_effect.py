@@ -28,7 +28,9 @@ Minrl = Callable[..., subprocess.CompletedProcess[str]]
 
 SHAPE = ("hidden_size", "intermediate_size", "num_layers", "num_heads", "num_kv_heads", "max_positions")
 OF_A_MODEL = {f"model.{name}" for name in (*SHAPE, "architecture", "initializer_range", "rope_theta", "vocab_size")}
-OF_A_BASE = OF_A_MODEL | {"model.path", "model.tie_embeddings", "model.base_seed"}
+OF_A_SFT = {f"model.sft.{item.name}" for item in fields(TrialConfig().model.sft)}
+OF_A_GIVEN_MODEL = {"model.path", "model.fetched"} | OF_A_SFT
+OF_A_BASE = OF_A_MODEL | OF_A_GIVEN_MODEL | {"model.tie_embeddings", "model.base_seed"}
 OF_A_BASE |= {f"model.base.{item.name}" for item in fields(TrialConfig().model.base)}
 OF_A_TASK = {"scale", "task.name", "task.params", "resources.gpus"}
 
@@ -70,7 +72,9 @@ def test_what_acts_on_a_base() -> None:
 def test_what_acts_in_a_trial() -> None:
     assert set(keys_of(TrialConfig())) - acting(UNREAD_BY_TRAIN) == {"resources.cpus", "resources.accelerator"}
     own = compose(["model.path=some/model"])
-    assert acting(unread_in(own)) & OF_A_BASE == {"model.path"}
+    assert acting(unread_in(own)) & OF_A_BASE == OF_A_GIVEN_MODEL
+    tuned = compose(["model=smollm2_135m", "model.sft.steps=1"])
+    assert acting(unread_in(tuned)) & OF_A_BASE == OF_A_GIVEN_MODEL | {"model.base_seed"}
     assert "rollout.gpu_memory_utilization" not in acting(unread_in(own))
     assert acting(unread_in(compose([]))) >= OF_A_BASE
     assert "rollout.gpu_memory_utilization" in acting(unread_in(compose(["rollout=vllm", "resources.gpus=1"])))
