@@ -108,5 +108,5 @@ def test_an_axis_along_which_nothing_changes_is_refused(tmp_path: Path) -> None:
         "name: mine\noverrides: [model.path=some/model]\nvariants: {grpo: [algorithm=grpo]}\nseeds: [0]\n"
         "axes: {model.base_seed: [0, 1]}\n"
     )
-    with pytest.raises(ConfigError, match=r"model\.base_seed has no effect here: the model of model.path"):
+    with pytest.raises(ConfigError, match=r"model\.base_seed has no effect here: a given model has a shape"):
         expand(load_spec(file))
