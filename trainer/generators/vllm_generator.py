@@ -2,8 +2,8 @@
 
 One source for the CUDA and the CPU build, vLLM 0.26 to 0.33. The GPU path and sleep mode have not been run on a GPU.
 Of 0.33, which has no CPU build, the source was read and nothing was run: the options of ``LLM``, ``generate``,
-``collective_rpc("reload_weights")``, ``reset_prefix_cache``, ``sleep`` and ``wake_up``, ``SamplingParams``, and what ends
-a response by generation_config.json are there and as before.
+``collective_rpc("reload_weights")``, ``reset_prefix_cache``, ``sleep`` and ``wake_up``, ``SamplingParams``, and what
+ends a response by generation_config.json are there and as before.
 
 vLLM is imported in functions, as a guest (`own_process`): it changes the process that imports it.
 """
