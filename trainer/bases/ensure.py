@@ -30,7 +30,7 @@ from trainer.tasks import DemonstratedTask, Task, load_task
 from trainer.tasks.sample import evaluated_in_training
 from trainer.tasks.verify import close
 
-REPORT_PROBLEMS = 64  # of a given model, which answers at length, where a toy is asked all
+REPORT_PROBLEMS = 32  # of a given model, which answers at length, where a toy is asked all
 
 
 def ensure_base(config: TrialConfig, bases_dir: Path, on_step: OnStep = lambda step, steps, loss: None) -> Path:

@@ -26,8 +26,8 @@ EVALUATED = (  # of a step 0
     ("entropy", keys.val(keys.VAL_ALL, "entropy"), ".3f"),
     ("KL", keys.val(keys.VAL_ALL, "kl_k3"), ".4f"),
 )
-BASE_LINE_EVERY = 100  # steps of a base model's training, in a log
 LINE_EVERY_S = 60.0  # in a log, within a step that takes longer
+BASE_LINE_EVERY, BASE_LINE_EVERY_S = 100, 30.0  # steps or seconds of a base model's training, in a log
 
 
 class Show(Protocol):
@@ -95,9 +95,13 @@ class _DoingColumn(ProgressColumn):
 def shown_base_training(console: Console) -> Iterator[Callable[[int, int, float], None]]:
     """What to call after each step of a base model's training: nothing is shown where there is nothing to train."""
     if not console.is_terminal:
+        told_at = time.monotonic()
 
         def tell(step: int, steps: int, loss: float) -> None:
-            if step % BASE_LINE_EVERY == 0 or step == steps:
+            nonlocal told_at
+            long_ago = time.monotonic() - told_at > BASE_LINE_EVERY_S  # a real model takes seconds a step
+            if step % BASE_LINE_EVERY == 0 or step == steps or long_ago:
+                told_at = time.monotonic()
                 print(f"training the base model: step {step}/{steps}  loss {loss:.3f}", flush=True)
 
         yield tell
