@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from trainer.answers import Expects, Reference
-from trainer.answers.pool import WORKER, CheckerError, CheckerPool, Pair, _Checker
+from trainer.answers.pool import WORKER, CheckerPool, Pair
+from trainer.answers.processes import WorkerError, _Process
 from trainer.rollout import Verdict
 
 pytest.importorskip("math_verify", reason="needs Math-Verify, from the math extra")
@@ -41,7 +42,7 @@ def asked(*pairs: tuple[str, str | None]) -> list[Pair]:
 
 
 def processes(pool: CheckerPool) -> list[int]:
-    return [checker._process.pid for checker in pool._checkers]
+    return [process._process.pid for process in pool._pool._running]
 
 
 def alive(pid: int) -> bool:
@@ -138,11 +139,11 @@ def test_an_interrupted_check_leaves_no_reply_for_the_next(monkeypatch: pytest.M
         pool.check(asked(("5", "5.0")))
         (pid,) = processes(pool)
 
-        def interrupt(checker: _Checker) -> None:
+        def interrupt(process: _Process) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
-            patched.setattr(_Checker, "reply", interrupt)
+            patched.setattr(_Process, "reply", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 pool.check(asked(("5", "6")))
         assert not alive(pid)
@@ -167,7 +168,7 @@ def test_a_worker_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest
     broken.mkdir()
     (broken / "__init__.py").write_text("from nowhere import latex2sympy\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(CheckerError, match="No module named 'nowhere'"), CheckerPool(1) as pool:
+    with pytest.raises(WorkerError, match="No module named 'nowhere'"), CheckerPool(1) as pool:
         pool.check(asked(("5", "5.0")))
 
 
@@ -178,7 +179,7 @@ def test_a_parser_that_gets_everything_wrong_is_found_out(tmp_path: Path, monkey
     (broken / "__init__.py").write_text("def latex2sympy(*args, **options): raise Exception('no viable alternative')\n")
     (broken / "latex2sympy2.py").write_text("class ConversionConfig:\n    def __init__(self, **options): ...\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(CheckerError, match=r"does not find 2 pi/4 equal to pi/2"), CheckerPool(1) as pool:
+    with pytest.raises(WorkerError, match=r"does not find 2 pi/4 equal to pi/2"), CheckerPool(1) as pool:
         pool.check(asked(("5", "5.0")))
 
 
