@@ -1,0 +1,5 @@
+"""Tasks that come from other packages: their problems, and their own scores of answers, kept at a distance.
+
+What such a package does with a response is its own affair, so scoring runs in processes with limits; making problems
+does, too, for hashes of texts, and so the order of sets, are fixed there.
+"""
