@@ -16,7 +16,7 @@ from trainer.errors import ConfigError
 from trainer.files import local_path
 from trainer.record.contents import file_hash, files_in, hashes
 from trainer.record.sources import toy_base_hash
-from trainer.record.task_sources import task_source_hash
+from trainer.record.task_sources import task_packages, task_source_hash
 from trainer.tasks import data_parameters, module_of, one_name
 
 # In a model's folder, what neither transformers nor vLLM opens, by the name of a file or folder. All else counts, for
@@ -45,7 +45,8 @@ def trial_id(config: TrialConfig) -> str:
     Left out are `resources`, but for whether there is a GPU (bfloat16, other kernels: other numbers), the name of the
     scale (its values are in the other sections), the places of a local model and of what the task reads, whose contents
     count instead, and over how many ranks the engine spreads its work, and how: that is rounding, and a trial should go
-    on where there are more devices, or fewer. The sources of a task that is not the trainer's own count, too.
+    on where there are more devices, or fewer. The sources of a task that is not the trainer's own count, too, and the versions
+    of the packages that a task has its problems from.
     Raises `ConfigError` for an unknown task, and for a model or data that cannot be read.
     """
     content, source = _content(config), _task_source(config)
@@ -81,9 +82,13 @@ def _base_hash(config: TrialConfig, content: Mapping[str, Any]) -> str:
     return _digest({"model": model, "task": content["task"], "sources": sources, **_task_source(config)})
 
 
-def _task_source(config: TrialConfig) -> dict[str, str]:
+def _task_source(config: TrialConfig) -> dict[str, Any]:
     source = task_source_hash(config.task.name)
-    return {} if source is None else {"task_source": source}
+    packages = task_packages(config.task.name)
+    return {
+        **({} if source is None else {"task_source": source}),
+        **({"task_packages": packages} if packages else {}),
+    }
 
 
 def _content(config: TrialConfig) -> dict[str, Any]:

@@ -13,9 +13,10 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, MissingError
 from trainer.record.sources import PACKAGE, modules_hash
 from trainer.tasks import module_of, task_class
 
@@ -41,6 +42,18 @@ def task_source_hash(name: str) -> str | None:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"task.name={name}: a source that it imports cannot be read: {error}") from error
+
+
+@cache
+def task_packages(name: str) -> dict[str, str]:
+    """The versions of the packages that the class of ``task.name`` names in `PACKAGES`: its problems come from them.
+
+    Raises `ConfigError` for a name that nothing has, and `MissingError` for a package that is not installed.
+    """
+    try:
+        return {package: version(package) for package in getattr(task_class(name), "PACKAGES", ())}
+    except PackageNotFoundError as error:
+        raise MissingError(f"task {name} needs {error.name}, which is not installed: pip install {error.name}") from error
 
 
 def _reached(module: str, file: Path) -> dict[str, Path]:

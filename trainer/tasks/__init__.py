@@ -7,7 +7,8 @@ without torch.
 
 A parameter is a value, whatever it says. Those that are paths of what the task reads its class names, so that a trial
 is known by their contents and not by their place: ``DATA = ("train", "eval")``. Each may be a path, a list of paths,
-or a dictionary of them.
+or a dictionary of them. Likewise the packages that its problems and verdicts come from, so that a trial is known by
+their versions: ``PACKAGES = ("reasoning-gym",)``.
 
 May import: words, `config`, `answers`.
 """

@@ -1,4 +1,4 @@
-"""What an audit of all data sets of reasoning-gym has found (`benchmarks/reasoning_gym.py` writes it), and the checks
+"""What an audit of all data sets of reasoning-gym has found (`benchmarks/gym_audit.py` writes it), and the checks
 of what a user asks of them.
 """
 

@@ -62,9 +62,9 @@ def _told_until(late: float, part: Mapping[str, Any]) -> Iterator[tuple[str, str
 
 def _different(part: Mapping[str, Any]) -> Iterator[dict[str, Any] | None]:
     """Items with a question of their own and a reference answer; None for each other, so that the time is looked at."""
-    from reasoning_gym.factory import create_dataset  # here, for the script's name and path are to be read first
+    from reasoning_gym.factory import create_dataset  # here, where what it raises is told
 
-    from trainer.seeds import derive
+    from trainer.seeds import derive  # here, for only now is it found
 
     asked, block, new = set(part["refused"]), 0, BLOCK
     while new >= BLOCK * FEWEST_NEW:
