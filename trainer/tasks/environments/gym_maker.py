@@ -25,11 +25,16 @@ MOST_LEVELS = 10
 
 def main() -> None:
     sys.path.append(ROOT)  # last: the project's folder must not hide the names of other packages
+    import reasoning_gym.factory  # noqa: F401  before `seal`, for to import NumPy is to open libraries
+
+    from trainer.answers.guard import seal  # here, for only now is it found
+
     request = json.load(sys.stdin)
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is no reply
     late = time.process_time() + request["seconds"]
     resource.setrlimit(resource.RLIMIT_CPU, (int(2 * request["seconds"]) + 60,) * 2)  # one item that never ends
+    seal()  # a data set runs programs that it has collected
     made, ended = list[int](), None
     for number, part in enumerate(request["parts"]):
         made.append(0)
@@ -64,7 +69,7 @@ def _different(part: Mapping[str, Any]) -> Iterator[dict[str, Any] | None]:
     """Items with a question of their own and a reference answer; None for each other, so that the time is looked at."""
     from reasoning_gym.factory import create_dataset  # here, where what it raises is told
 
-    from trainer.seeds import derive  # here, for only now is it found
+    from trainer.seeds import derive  # here, for only in `main` is it found
 
     asked, block, new = set(part["refused"]), 0, BLOCK
     while new >= BLOCK * FEWEST_NEW:

@@ -14,7 +14,6 @@ import ast
 import builtins
 import json
 import math
-import os
 import re
 import sys
 from functools import cache
@@ -31,11 +30,6 @@ _EVALUATE = tuple(
         *("algorithmic.binary_matrix", "algorithmic.number_sorting", "algorithmic.spiral_matrix"),
         *("algorithmic.string_insertion", "games.n_queens"),
     )
-)
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_REFUSED = re.compile(
-    r"os\.(system|exec|fork|forkpty|posix_spawn|spawn|kill|killpg|remove|rename|rmdir|mkdir|link|symlink|truncate|ch\w+"
-    r"|setxattr|putenv)|(subprocess|socket|shutil|ctypes|pty|urllib|tempfile|webbrowser)\..*"
 )
 
 
@@ -63,8 +57,10 @@ def fault() -> str | None:
     item = data_set[0]
     if [data_set.score_answer(text, item) for text in (item["answer"], "no number")] != [1.0, 0.0]:
         return "it does not score a sum as right, and a word as wrong"
+    from trainer.answers.guard import seal  # here, for only in `main` is it found
+
     _tame()
-    sys.addaudithook(_refuse)
+    seal()
     return None
 
 
@@ -87,11 +83,6 @@ def _tame() -> None:
             vars(module)["parse_expr"] = parse
         if name in _EVALUATE:
             vars(module)["eval"] = ast.literal_eval
-
-
-def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    if (event == "open" and arguments[2] & _WRITING) or _REFUSED.fullmatch(event):
-        raise PermissionError(f"{event} is not for scorers")
 
 
 def main() -> None:
