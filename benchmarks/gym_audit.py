@@ -14,12 +14,11 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 from trainer.answers.processes import ProcessPool
@@ -29,13 +28,15 @@ from trainer.tasks.environments.gym_audit import AUDIT
 from trainer.tasks.environments.gym_items import FIXED, Item, Part, make
 from trainer.tasks.environments.reasoning_gym import SCORER
 
+VERSION = "0.1.25"
 ITEMS, AGAIN = 40, 10
 LIMIT_S = 60.0  # of processor time to make them
 START_S = 2.0  # of processor time until the first item: the library is imported
 SLOW_S = 3.0  # an item: a trial's few thousand would take hours
 NONSENSE = ("I do not know", "xyzzy", "???", "[]", "{}", "((((", "-", "a b c")
-REPEATS_PAID = 0.02  # the share of wrong answers that may reach 1, being right after all
-SHIFTED = '''
+TOLD_S = 0.05
+OTHERS_PAID = 0.2  # of other items' answers as many may be right, by chance or by the form of the question
+SHIFTED = """
 import datetime, time
 class date(datetime.date):
     @classmethod
@@ -47,9 +48,9 @@ _date, _datetime = datetime.date, datetime.datetime
 datetime.date, datetime.datetime = date, Datetime
 _time = time.time
 time.time = lambda: _time() + 77 * 86400
-'''
+"""
 
-BY_HAND: dict[str, str] = {}
+BY_HAND = {"composite": "is a mix of others: write task.params.mix"}
 
 
 @dataclass
@@ -134,15 +135,13 @@ def _score(tried: Tried, items: Sequence[Item], pool: ProcessPool) -> None:
 
     tried.own = scores([(item, item.answer.strip()) for item in items])
     tried.nonsense = max(scores([(item, text) for item in items for text in NONSENSE if text != item.answer]))
-    others = [(item, other.answer.strip()) for item, other in zip(items, items[1:], strict=False)]
+    others = [(item, other.answer.strip()) for item, other in pairwise(items)]
     changed = [(item, text) for item in items for text in _changed(item.answer.strip())]
     for kind, pairs in (("others", others), ("changed", changed)):
         wrong = [(item, text) for item, text in pairs if text and text != item.answer.strip()]
         found = scores(wrong)
         setattr(tried, kind, (sum(score >= 1 for score in found), len(found)))
-        tried.paid += [
-            (item.answer, text) for (item, text), score in zip(wrong, found, strict=True) if score >= 1
-        ][:4]
+        tried.paid += [(item.answer, text) for (item, text), score in zip(wrong, found, strict=True) if score >= 1][:4]
         tried.highest_wrong = max([tried.highest_wrong, *(score for score in found if score < 1)])
 
 
@@ -172,20 +171,48 @@ def _shifted() -> str:
 
 def reason(tried: Tried) -> str | None:
     """Why a data set is not usable; None where it is."""
-    wrong_own = sum(score < 1 for score in tried.own)
     if tried.name in BY_HAND:
         return BY_HAND[tried.name]
     if not tried.items:
-        return tried.fault
-    if wrong_own:
-        return f"its own answer scores below 1 for {wrong_own} of {len(tried.own)} items"
+        return "none of its items has a reference answer that it scores as right"
+    if min(tried.own) < 1:
+        return "its scorer does not know its own answers again in another process"
     if tried.nonsense >= 1:
-        return "pays answers that are none in full"
+        return "its scorer pays any text in full"
+    if tried.others[0] > OTHERS_PAID * tried.others[1]:
+        return f"its scorer pays the answers of other items in full, {tried.others[0]} of {tried.others[1]}"
     if tried.by_day:
-        return "makes other items on another day"
+        return "its items depend on the day or the time zone"
     if tried.seconds > SLOW_S:
-        return f"takes {tried.seconds:.0f} s an item"
+        return f"an item takes {tried.seconds:.0f} s"
     return None
+
+
+def table(found: Sequence[Tried], unusable: Mapping[str, str]) -> str:
+    """Both lists in Markdown: what is not usable, and of the rest what there is to know."""
+    lines = ["| Data set | Not usable, for |", "|---|---|"]
+    lines += [f"| `{name}` | {why} |" for name, why in unusable.items()]
+    lines += [
+        "",
+        "| Data set | An item, ms | Nonsense | Another item's answer | A changed answer | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for each in found:
+        if each.name not in unusable and (remark := _remark(each)) is not None:
+            others, changed = (f"{paid} of {asked}" if paid else "" for paid, asked in (each.others, each.changed))
+            slow = f"{1000 * each.seconds:.0f}" if each.seconds >= TOLD_S else ""
+            nonsense = f"{each.nonsense:.2f}" if each.nonsense else ""
+            lines.append(f"| `{each.name}` | {slow} | {nonsense} | {others} | {changed} | {remark} |")
+    return "\n".join(lines)
+
+
+def _remark(tried: Tried) -> str | None:
+    """None where there is nothing to know."""
+    example = " for ".join(f"`{text}`" for text in reversed(tried.paid[0])) if tried.paid else ""
+    short = example if "\n" not in example and len(example) < 70 else ""
+    hashed = "other items under another hash seed, which is fixed" if tried.by_hash else ""
+    known = tried.seconds >= TOLD_S or tried.nonsense > 0 or tried.others[0] or tried.changed[0] or tried.by_hash
+    return ", ".join(filter(None, (short, hashed))) if known else None
 
 
 def main() -> None:
@@ -198,7 +225,7 @@ def main() -> None:
     found = [Tried(**each) for each in json.loads(place.read_text())]
     unusable = {each.name: why for each in found if (why := reason(each)) is not None}
     usable = [each.name for each in found if each.name not in unusable]
-    content = {"version": "0.1.25", "usable": usable, "unusable": unusable}
+    content = {"version": VERSION, "usable": usable, "unusable": unusable}
     AUDIT.write_text(json.dumps(content, indent=1) + "\n")
     print(table(found, unusable))
 

@@ -34,8 +34,8 @@ def check_response(config: TrialConfig) -> None:
 
 
 def check_task(config: TrialConfig) -> None:
-    """Raises `ConfigError` for an unknown task and its parameters, for a reward that it cannot give, and where the model
-    cannot frame its prompts.
+    """Raises `ConfigError` for an unknown task and its parameters, for a reward that it cannot give, and where the
+    model cannot frame its prompts.
 
     Of held-out problems alone, and not their lengths: to tokenize all problems is for the machine that trains.
     """

@@ -45,8 +45,8 @@ def trial_id(config: TrialConfig) -> str:
     Left out are `resources`, but for whether there is a GPU (bfloat16, other kernels: other numbers), the name of the
     scale (its values are in the other sections), the places of a local model and of what the task reads, whose contents
     count instead, and over how many ranks the engine spreads its work, and how: that is rounding, and a trial should go
-    on where there are more devices, or fewer. The sources of a task that is not the trainer's own count, too, and the versions
-    of the packages that a task has its problems from.
+    on where there are more devices, or fewer. The sources of a task that is not the trainer's own count, too, and the
+    versions of the packages that a task has its problems from.
     Raises `ConfigError` for an unknown task, and for a model or data that cannot be read.
     """
     content, source = _content(config), _task_source(config)

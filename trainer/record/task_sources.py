@@ -53,7 +53,9 @@ def task_packages(name: str) -> dict[str, str]:
     try:
         return {package: version(package) for package in getattr(task_class(name), "PACKAGES", ())}
     except PackageNotFoundError as error:
-        raise MissingError(f"task {name} needs {error.name}, which is not installed: pip install {error.name}") from error
+        raise MissingError(
+            f"task {name} needs {error.name}, which is not installed: pip install {error.name}"
+        ) from error
 
 
 def _reached(module: str, file: Path) -> dict[str, Path]:

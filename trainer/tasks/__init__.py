@@ -51,8 +51,8 @@ class Task(Protocol):
 class GradingTask(Task, Protocol):
     """A task whose every answer is `Graded`: correct from a score of `threshold` on.
 
-    The score is logged beside the accuracy, and is the reward where ``algorithm.reward=score`` asks for it. Whatever the
-    reward, a group is all wrong when none of its responses reaches the threshold.
+    The score is logged beside the accuracy, and is the reward where ``algorithm.reward=score`` asks for it. Whatever
+    the reward, a group is all wrong when none of its responses reaches the threshold.
     """
 
     threshold: float

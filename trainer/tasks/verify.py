@@ -15,9 +15,9 @@ from trainer.tasks import BatchVerifier, GradingTask, Task
 def verify(task: Task, sampled: Sequence[Sequence[Rollout]]) -> list[Group]:
     """One `Group` a problem. A verifier that raises ends the trial: an error is not a wrong answer.
 
-    A task with `verify_all` is asked once for all responses, any other response by response. Raises `ConfigError` for a
-    verifier that raises, that returns anything but a `Verdict`, or, where the task grades, a `Graded` that its threshold
-    contradicts.
+    A task with `verify_all` is asked once for all responses, any other response by response. Raises `ConfigError` for
+    a verifier that raises, that returns anything but a `Verdict`, or, where the task grades, a `Graded` that its
+    threshold contradicts.
     """
     pairs = [(rollout.problem, rollout.response) for rollouts in sampled for rollout in rollouts]
     if isinstance(task, BatchVerifier):

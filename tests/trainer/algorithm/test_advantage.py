@@ -257,7 +257,5 @@ def test_a_score_is_the_reward_and_the_threshold_still_says_what_is_all_wrong(ma
 
 
 def test_a_score_that_nobody_has_given_is_no_reward(make_group: MakeGroup) -> None:
-    with pytest.raises(
-        ConfigError, match=r"but problem .* was not graded: .* set algorithm\.reward=pm1"
-    ):
+    with pytest.raises(ConfigError, match=r"but problem .* was not graded: .* set algorithm\.reward=pm1"):
         assign([make_group(1)], algorithm("algorithm.reward=score"), seed=0)

@@ -52,7 +52,9 @@ def test_mathematics_comes_with_the_names_of_its_sets() -> None:
 
 
 def test_reasoning_gym_comes_with_the_names_of_its_data_sets() -> None:
-    assert of(*GYM, "task.params.dataset=chain_sum") == Names("toy Qwen2, 0.2 M parameters", "reasoning-gym (chain_sum)", 96)
+    assert of(*GYM, "task.params.dataset=chain_sum") == Names(
+        "toy Qwen2, 0.2 M parameters", "reasoning-gym (chain_sum)", 96
+    )
     assert of(*MIXED, "task.params.heldout_problems=50").heldout == 50
     assert of(*MIXED).task == "reasoning-gym (gcd, leg_counting)"
 

@@ -152,7 +152,9 @@ def test_a_task_counts_by_the_versions_of_the_packages_that_it_names(monkeypatch
 def test_a_package_that_is_not_installed_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.tasks.environments.reasoning_gym.ReasoningGymTask.PACKAGES", ("no-such-package",))
     task_packages.cache_clear()
-    with pytest.raises(MissingError, match="task reasoning_gym needs no-such-package, .*: pip install no-such-package"):
+    with pytest.raises(
+        MissingError, match=r"task reasoning_gym needs no-such-package, .*: pip install no-such-package"
+    ):
         task_packages("reasoning_gym")
     task_packages.cache_clear()
 

@@ -51,7 +51,7 @@ def check_name(name: object, key: str) -> str:
 
 
 def check_config(name: str, config: object, key: str) -> dict[str, Any]:
-    """Settings that the data set's own dataclass takes. Raises `ConfigError` for an unknown one, or a value it refuses."""
+    """Settings that the data set's dataclass takes. Raises `ConfigError` for an unknown one, and a value it refuses."""
     from reasoning_gym.factory import DATASETS  # here, because it takes a second that no other task needs
 
     if not isinstance(config, Mapping):

@@ -44,7 +44,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item: `answer` is the reference; `literal`, the whole item as its scorer takes it, in Python's own writing."""
+    """One item: `answer` is the reference; `literal` the whole item as its scorer takes it, as Python writes it."""
 
     name: str
     question: str
@@ -54,7 +54,8 @@ class Item:
 
 
 def make(parts: Sequence[Part], version: str, limit_s: float) -> list[Item]:
-    """The items of all parts, in their order; `version` of reasoning-gym, `limit_s` seconds of processor time for all.
+    """The items of all parts, in their order, in `limit_s` seconds of processor time at most; the library's `version`
+    is a part of what is asked.
 
     Raises `ConfigError` where a data set has no more than fewer of them, or makes fewer in that time.
     """
@@ -127,7 +128,8 @@ def _too_few(parts: Sequence[Mapping[str, Any]], made: Sequence[int], ended: str
         return ConfigError(f"{part['name']} cannot make problems with these settings: {ended}")
     if ended == "late":
         return ConfigError(
-            f"{part['name']} made {few} of {wanted} in the time of task.params.making_limit_s: ask for fewer, or raise it"
+            f"{part['name']} made {few} of {wanted} in the time of task.params.making_limit_s: "
+            "ask for fewer, or raise it"
         )
     return ConfigError(
         f"{part['name']} has {few} different problems with these settings{beside}, not {part['problems']:,}: ask for "

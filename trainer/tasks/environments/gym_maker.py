@@ -66,7 +66,7 @@ def _told_until(late: float, part: Mapping[str, Any]) -> Iterator[tuple[str, str
 
 
 def _different(part: Mapping[str, Any]) -> Iterator[dict[str, Any] | None]:
-    """Items with a question of their own and a reference answer; None for each other, so that the time is looked at."""
+    """Items with a question of their own; None for each that is left out, so that the time is looked at."""
     from reasoning_gym.factory import create_dataset  # here, where what it raises is told
 
     from trainer.seeds import derive  # here, for only in `main` is it found
@@ -77,7 +77,7 @@ def _different(part: Mapping[str, Any]) -> Iterator[dict[str, Any] | None]:
         data_set, new = create_dataset(part["name"], **part["config"], seed=seed, size=BLOCK), 0
         for index in range(BLOCK):
             item = _item(data_set, index)
-            if item is None or item["question"] in asked or not isinstance(item["answer"], str) or not item["answer"]:
+            if item is None or item["question"] in asked:
                 yield None
                 continue
             asked.add(item["question"])
@@ -87,9 +87,13 @@ def _different(part: Mapping[str, Any]) -> Iterator[dict[str, Any] | None]:
 
 
 def _item(data_set: Any, index: int) -> dict[str, Any] | None:
-    """None where a generator gives up, as some do over some of their random numbers."""
+    """None where a generator gives up, as some do over some of their random numbers, and where nothing is known to be
+    right: no reference answer is stored, or its own scorer does not give it 1.
+    """
     try:
-        return dict(data_set[index])
+        item = dict(data_set[index])
+        answer = item["answer"].strip()
+        return item if answer and data_set.score_answer(answer, item) >= 1 else None
     except Exception:
         return None
 
@@ -114,7 +118,7 @@ def _few(low: object, high: object) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """The same in Python's own types, so that its `repr` says all of it: NumPy's text is a text, its number a number."""
+    """The same in Python's own types, so that its `repr` says all of it: a text of NumPy's is a text."""
     if isinstance(value, dict):
         return {plain(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

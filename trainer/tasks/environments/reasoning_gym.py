@@ -70,9 +70,7 @@ class ReasoningGymTask:
         """
         self._version = installed_version()
         self._weights, self._configs = _parts(dataset, config, mix)
-        _check_numbers(
-            train_problems=train_problems, heldout_problems=heldout_problems, processes=processes, seed=seed
-        )
+        _check_numbers(train_problems=train_problems, heldout_problems=heldout_problems, processes=processes, seed=seed)
         if not 0 < threshold <= 1:
             raise ConfigError(f"threshold={threshold} is no score of a right answer: write one above 0, up to 1")
         if time_limit_s <= 0 or making_limit_s <= 0:
@@ -101,9 +99,7 @@ class ReasoningGymTask:
     def verify_all(self, pairs: Sequence[tuple[Problem, str]]) -> list[Graded]:
         """A response without an answer in the form that `take` expects is unparsable, and scores 0."""
         answers = [self.answer(response) for _, response in pairs]
-        asked = [
-            self._request(problem, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer
-        ]
+        asked = [self._request(problem, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer]
         replies = iter(self._pool.ask(asked))
         return [self._graded(next(replies)) if answer else Graded(Verdict.unparsable, 0.0) for answer in answers]
 
@@ -212,10 +208,10 @@ def _parts(
     if not isinstance(mix, Mapping):
         raise ConfigError(f"mix={mix!r} is no mix: write mix={{chain_sum: {{weight: 2}}, ...}}")
     weights, configs = dict[str, float](), dict[str, dict[str, Any]]()
-    for each, said in mix.items():
+    for each, settings in mix.items():
         name = check_name(each, "mix")
-        weights[name] = _weight(said, f"mix.{name}")
-        configs[name] = check_config(name, said.get("config") or {}, f"mix.{name}.config")
+        weights[name] = _weight(settings, f"mix.{name}")
+        configs[name] = check_config(name, settings.get("config") or {}, f"mix.{name}.config")
     return weights, configs
 
 
@@ -232,4 +228,6 @@ def _check_numbers(**numbers: object) -> None:
     """All whole, and above 0 but for the seed."""
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or (number < 1 and name != "seed"):
-            raise ConfigError(f"{name}={number!r} is no number of any: write a whole one{'' if name == 'seed' else ' above 0'}")
+            raise ConfigError(
+                f"{name}={number!r} is no number of any: write a whole one{'' if name == 'seed' else ' above 0'}"
+            )

@@ -82,9 +82,7 @@ def test_the_references_are_right_and_others_wrong(task: ReasoningGymTask) -> No
     assert task.verify(total, "<answer>x</answer>").score == 0
 
 
-def test_what_a_threshold_below_1_lets_pass_is_correct(
-    task: ReasoningGymTask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_threshold_below_1_lets_pass_is_correct(task: ReasoningGymTask, monkeypatch: pytest.MonkeyPatch) -> None:
     total = of(task, "chain_sum")
     monkeypatch.setattr(task, "threshold", 0.3)
     graded = task.verify(total, f"<answer>{total.answer} {total.answer}</answer>")
@@ -132,9 +130,15 @@ def test_problems_are_the_same_whatever_the_hashes_of_a_process(tmp_path: Path) 
         ({"dataset": "chainsum"}, "dataset: reasoning-gym has no data set 'chainsum' (did you mean 'chain_sum'?)"),
         ({"dataset": "boxnet"}, "dataset: boxnet of reasoning-gym is not usable: "),
         ({"mix": {"boxnet": {"weight": 1}}}, "mix: boxnet of reasoning-gym is not usable: "),
-        ({"dataset": "chain_sum", "config": {"max_term": 2}}, "config.max_term: chain_sum has no such setting (did you"),
+        (
+            {"dataset": "chain_sum", "config": {"max_term": 2}},
+            "config.max_term: chain_sum has no such setting (did you",
+        ),
         ({"dataset": "chain_sum", "config": {"seed": 2}}, "config.seed: the task gives it: set task.params.seed"),
-        ({"dataset": "chain_sum", "config": {"max_terms": 1}}, "refuses these settings: max_terms must be >= min_terms"),
+        (
+            {"dataset": "chain_sum", "config": {"max_terms": 1}},
+            "refuses these settings: max_terms must be >= min_terms",
+        ),
         ({"dataset": "chain_sum", "config": {"max_terms": "x"}}, "refuses these settings: "),
         ({"dataset": "chain_sum", "config": [1]}, "config=[1] are no settings"),
         ({"mix": MIX, "config": {"max_terms": 2}}, "config is of one data set: of a mix each has its own"),
