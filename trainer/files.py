@@ -32,6 +32,15 @@ def runs_directory(text: str | Path) -> Path:
     return local_path(text, "--runs-dir")
 
 
+def cache_folder() -> Path | None:
+    """The user's folder for what can be made again, there or not; None for a user without a home."""
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        return (given if given.is_absolute() else Path.home() / ".cache") / "minrl"
+    except RuntimeError:
+        return None
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 

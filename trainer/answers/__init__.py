@@ -17,10 +17,16 @@ class Expects(StrEnum):
 
 
 class Take(StrEnum):
-    r"""Which part of a response is its answer: the last ``\boxed{}``, or the last number that it names."""
+    r"""Which part of a response is its answer: the last ``\boxed{}``, or the last number that it names.
+
+    Or what stands between the last ``<answer>`` and ``</answer>``, the last line that is not empty, or all of it.
+    """
 
     last_box = "last_box"
     last_number = "last_number"
+    last_tag = "last_tag"
+    last_line = "last_line"
+    whole = "whole"
 
 
 @dataclass(frozen=True, slots=True)

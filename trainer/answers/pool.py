@@ -1,4 +1,4 @@
-"""Compares mathematical answers in processes that can be killed: an answer over which one is lost counts as timed out."""
+"""Compares mathematical answers in processes that can be killed: one over which a process is lost has timed out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Pair = tuple[Reference, str | None]  # an answer of None asks about the referenc
 
 
 class CheckerPool:
-    """The judge in up to `processes` processes, started on first need. `close` it, or leave its `with` block, to end them.
+    """The judge in up to `processes` processes, started on first need. `close` it, or leave its `with` block, then.
 
     The limits are of one check; the time is processor time. Raises `WorkerError` where a process does not start.
     """

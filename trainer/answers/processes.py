@@ -136,7 +136,7 @@ class _Process:
             self._process.stdin.flush()
 
     def reply(self) -> str | None:
-        """To `request`; None where the process is lost, or starting. Called when there is output, or past the deadline."""
+        """To `request`; None where the process is lost, or starting. Called on output, or past the deadline."""
         line = os.read(self.fileno(), 4096) if self._has_output() else b""
         if not self.started:
             self._start(line.decode().strip())

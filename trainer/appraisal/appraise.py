@@ -23,6 +23,8 @@ from trainer.tasks.overlap import overlap
 from trainer.tasks.sample import fixed_sample
 from trainer.tasks.verify import close
 
+PHRASING = ("instruction", "system", "chat", "take")  # parameters by which tasks put the same question otherwise
+
 By = dict[str, dict[str, Measures]]
 
 
@@ -172,7 +174,7 @@ def _trained_on(subject: Subject, config: TrialConfig, problems: Sequence[Proble
         if {**own.params, "train": None} == {**asked, "train": None}:
             return None
         # The same question under another instruction is the same question.
-        own = replace(own, params={**asked, **{key: own.params[key] for key in ("train", "eval") if key in own.params}})
+        own = replace(own, params={**own.params, **{key: asked[key] for key in PHRASING if key in asked}})
     try:
         trained = load_task(own)
         try:

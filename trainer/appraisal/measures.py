@@ -1,7 +1,8 @@
 """From verified groups to numbers on a model, each with what it leaves uncertain. Pure.
 
 Problems are the units: the k responses to one share its difficulty, so an interval over responses would be too narrow.
-What is undefined is None, never zero: an interval of one problem, the majority where a task cannot tell answers apart.
+What is undefined is None, never zero: an interval of one problem, the majority where a task cannot tell answers apart,
+the score where it does not grade.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from scipy.special import stdtrit
 
 from trainer.rollout import Group, Verdict
 from trainer.tasks import AnsweringTask, Task
-from trainer.tasks.accuracy import pass_at
+from trainer.tasks.accuracy import mean_score, pass_at
 from trainer.tasks.majority import majority
 
 LEVEL = 0.95
@@ -38,6 +39,7 @@ class Measures:
     """What k responses to each of `problems` came to.
 
     `average` is average@k, the mean over problems of the share of correct responses, within `interval` at level 0.95.
+    `score` is the mean over responses of what a task that grades gives them.
     `passed` maps j = 1, 2, 4, ..., k to pass@j, unbiased (arXiv 2107.03374, equation 1). `majority` is majority@k
     (`trainer.tasks.majority`). The other shares: of responses cut off at the limit of tokens, without an answer that
     could be read, or whose check ran out of time; of problems whose responses are all wrong, mixed, all correct.
@@ -49,6 +51,7 @@ class Measures:
     interval: tuple[float, float] | None
     passed: dict[int, float]
     majority: float | None
+    score: float | None
     cut_off: float
     unparsable: float
     timed_out: float
@@ -71,6 +74,7 @@ def measure(task: Task, groups: Sequence[Group]) -> Measures:
         interval=share_interval(shares),
         passed={j: _mean([pass_at(k, group.num_correct, j) for group in groups]) for j in curve_sizes(k)},
         majority=majority(task, groups) if isinstance(task, AnsweringTask) else None,
+        score=mean_score(groups),
         cut_off=_mean([rollout.finish_reason == "length" for rollout in rollouts]),
         unparsable=_mean([verdict is Verdict.unparsable for verdict in verdicts]),
         timed_out=_mean([verdict is Verdict.timed_out for verdict in verdicts]),

@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         *((name, pa.string()) for name in ("model", "problem_id", "set", "difficulty")),
         ("sample_index", pa.int32()),
         *((name, pa.string()) for name in ("system", "prompt", "response", "reference", "verdict")),
+        ("score", pa.float32()),
         ("prompt_tokens", pa.int32()),
         ("tokens", pa.int32()),
         ("finish_reason", pa.string()),
@@ -96,7 +97,8 @@ def _rows(plan: Plan, found: Found) -> Iterator[dict[str, Any]]:
     for subject, groups in zip(plan.subjects, found.groups, strict=True):
         for group in groups:
             problem = group.problem
-            for rollout, verdict in zip(group.rollouts, group.verdicts, strict=True):
+            scores = group.scores or [None] * len(group.rollouts)
+            for rollout, verdict, score in zip(group.rollouts, group.verdicts, scores, strict=True):
                 yield {
                     "model": subject.name,
                     "problem_id": problem.id,
@@ -108,6 +110,7 @@ def _rows(plan: Plan, found: Found) -> Iterator[dict[str, Any]]:
                     "response": rollout.response,
                     "reference": problem.answer,
                     "verdict": str(verdict),
+                    "score": score,
                     "prompt_tokens": len(rollout.prompt_ids),
                     "tokens": len(rollout.response_ids),
                     "finish_reason": rollout.finish_reason,

@@ -119,10 +119,13 @@ def measure_tables(name: str, measures: By) -> Iterator[Shown]:
 
 def _accuracy_table(name: str, rows: Sequence[tuple[str, Measures]], k: int, sizes: Sequence[int]) -> Shown:
     voted = k > 2 and rows[0][1].majority is not None  # of two answers the first always wins
-    columns = ["problems", f"average@{k}", "95% interval", *(f"pass@{j}" for j in sizes)]
+    graded = rows[0][1].score is not None
+    score = ["score"] if graded else []
+    columns = ["problems", f"average@{k}", "95% interval", *score, *(f"pass@{j}" for j in sizes)]
     lines = []
     for label, row in rows:
         cells = [f"{row.problems:,}", _share(row.average), _interval(row.interval)]
+        cells += [_share(row.score)] if graded else []
         cells += [_share(row.passed[j]) for j in sizes]
         lines.append((label, [*cells, _share(row.majority)] if voted else cells))
     return _table(name, [*columns, f"majority@{k}"] if voted else columns, lines)

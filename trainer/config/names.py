@@ -16,8 +16,7 @@ import yaml
 from trainer.config.schema import defaults
 
 TOY_VOCABULARY = 98  # printable ASCII characters, padding, end of sequence
-_SETS = "task.params.eval"
-_PART_OF = {"verifiers": "task.params.environment"}  # which of its many problems a task gives
+_SETS, _MIX = "task.params.eval", "task.params.mix"
 _SHAPE = ("model.hidden_size", "model.intermediate_size", "model.num_layers")
 _FAMILIES = {"qwen2": "Qwen2", "llama": "Llama"}
 
@@ -110,9 +109,22 @@ def _count(number: int) -> str:
 def _task(known: Mapping[str, Any]) -> str | None:
     if "task.name" not in known:
         return None
-    name = str(known["task.name"])
-    parts = _sets(known) if name == "math" else [str(known[key]) for key in [_PART_OF.get(name)] if key in known]
+    match name := str(known["task.name"]):
+        case "math":
+            parts = _sets(known)
+        case "reasoning_gym":
+            name, parts = "reasoning-gym", _data_sets(known)
+        case "verifiers":
+            parts = [str(known[key]) for key in ("task.params.environment",) if key in known]
+        case _:
+            parts = []
     return f"{name} ({', '.join(parts)})" if parts else name
+
+
+def _data_sets(known: Mapping[str, Any]) -> list[str]:
+    """Those of `trainer.tasks.environments.reasoning_gym`: the one, or those of the mix, of which each has a weight."""
+    mixed = sorted(key.split(".")[3] for key in known if key.startswith(f"{_MIX}.") and key.endswith(".weight"))
+    return [str(known["task.params.dataset"])] if "task.params.dataset" in known else mixed
 
 
 def _sets(known: Mapping[str, Any]) -> list[str]:
@@ -129,6 +141,8 @@ def _sets(known: Mapping[str, Any]) -> list[str]:
 def _heldout(known: Mapping[str, Any]) -> int | None:
     """Of generated sums their number is a parameter, which rounding by level may miss by less than one a level."""
     bound, there = known.get("evaluation.problems"), known.get("task.params.heldout_problems")
+    if known.get("task.name") == "reasoning_gym" and bound is not None and there is not None:
+        return min(int(bound), int(there))
     if known.get("task.name") != "arithmetic" or bound is None or there is None:
         return None
     levels = {key.split(".")[3] for key in known if key.startswith("task.params.levels.")}

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from trainer.errors import ConfigError
-from trainer.files import write_json
+from trainer.files import cache_folder, write_json
 
 LARGE = 1 << 20  # bytes from which on a hash is kept: what is smaller is read in a millisecond
 YOUNG_NS = 2_000_000_000  # file systems round times, FAT to two seconds
@@ -112,12 +112,9 @@ def _unreadable(path: Path, error: OSError) -> ConfigError:
 
 
 def _kept_in() -> Path | None:
-    """The file of kept hashes, in the user's folder for caches; None for a user without a home."""
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        return (given if given.is_absolute() else Path.home() / ".cache") / "minrl" / "hashes.json"
-    except RuntimeError:
-        return None
+    """The file of kept hashes; None for a user without a home."""
+    folder = cache_folder()
+    return None if folder is None else folder / "hashes.json"
 
 
 def _read_kept() -> Kept:

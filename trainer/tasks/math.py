@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from trainer.answers import Expects, Reference, Take
-from trainer.answers.boxed import last_boxed
 from trainer.answers.canonical import canonical
-from trainer.answers.numerals import last_number
 from trainer.answers.pool import CheckerPool, require_math_verify
+from trainer.answers.take import taken
 from trainer.errors import ConfigError
 from trainer.files import local_path
 from trainer.rollout import Problem, Verdict
@@ -131,7 +130,7 @@ class MathTask:
         return f"\\boxed{{{answer}}}" if self._take is Take.last_box else answer
 
     def _find(self, response: str) -> str | None:
-        return last_boxed(response) if self._take is Take.last_box else last_number(response)
+        return taken(response, self._take)
 
     def _problems(self, path: Path, split_set: str | None) -> list[Problem]:
         if (path, split_set) not in self._known:  # a set is asked for several times, and read and hashed once

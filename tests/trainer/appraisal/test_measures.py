@@ -59,6 +59,12 @@ def test_shares_are_over_problems_and_over_responses(task: Task, make_group: Mak
     assert found.passed == pytest.approx({1: 5 / 12, 2: 1.5 / 3, 4: 2 / 3})
 
 
+def test_the_score_is_the_mean_over_responses_where_the_task_grades(task: Task, make_group: MakeGroup) -> None:
+    graded = [replace(make_group(1), scores=(1.0, 0.5, 0.0, 0.0)), replace(make_group(0), scores=(0.1, 0.0, 0.0, 0.0))]
+    assert measure(task, graded).score == pytest.approx(1.6 / 8)
+    assert measure(task, [make_group(1)]).score is None
+
+
 def test_lengths_are_in_tokens(task: Task, make_group: MakeGroup) -> None:
     found = measure(task, [make_group(1, n=5, lengths=[1, 2, 3, 4, 100])]).lengths
     assert (found.mean, found.p50, found.max) == (22, 3, 100)

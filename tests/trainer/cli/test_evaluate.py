@@ -111,18 +111,19 @@ def test_an_out_that_cannot_be_made_is_refused_first(minrl: Minrl, models: list[
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
 
 
-def measures(k: int, problems: int = 1234) -> Measures:
+def measures(k: int, problems: int = 1234, score: float | None = None) -> Measures:
     passed = dict.fromkeys([1, 2, 4, 8, 16, 32, 64, 128, 256], 0.123)
     lengths = Lengths(2345.6, 12, 2345, 4096, 4096)
     shares = {"cut_off": 0.0678, "unparsable": 0.0578, "timed_out": 0.00321}
     groups = {"all_wrong": 0.543, "mixed": 0.4012, "all_correct": 0.0558}
     passed = {j: share for j, share in passed.items() if j <= k}
-    return Measures(problems, k, 0.1234, (0.1, 0.2), passed, 0.5, **shares, **groups, lengths=lengths)
+    return Measures(problems, k, 0.1234, (0.1, 0.2), passed, 0.5, score, **shares, **groups, lengths=lengths)
 
 
+@pytest.mark.parametrize("score", [None, 0.4567])
 @pytest.mark.parametrize("k", [1, 2, 4, 64, 256])
-def test_tables_fit_into_80_columns(k: int) -> None:
-    row = measures(k)
+def test_tables_fit_into_80_columns(k: int, score: float | None) -> None:
+    row = measures(k, score=score)
     names = ["math500_Intermediate Algebra", "math500_Counting & Probability"]
     by: By = {
         "all": {"all": row},
@@ -137,10 +138,11 @@ def test_tables_fit_into_80_columns(k: int) -> None:
     assert "…" not in text
     assert "4,096" in text
     assert f"{row.problems:,}" in text
+    assert ("score" in text) == ("0.457" in text) == (score is not None)
 
 
 def test_what_is_undefined_is_a_dash() -> None:
-    row = Measures(1, 1, 1.0, None, {1: 1.0}, None, 0, 0, 0, 0, 0, 1, Lengths(3, 3, 3, 3, 3))
+    row = Measures(1, 1, 1.0, None, {1: 1.0}, None, None, 0, 0, 0, 0, 0, 1, Lengths(3, 3, 3, 3, 3))
     console = Console(width=80, record=True, file=io.StringIO())
     by: By = {"all": {"all": row}, "sets": {"s": row}, "difficulties": {"d": row}}
     console.print(next(iter(measure_tables("m", by))))

@@ -12,6 +12,9 @@ from trainer.tracking.mirror import param_text
 OWN = ["model.path=Qwen/Qwen2.5-Math-1.5B", "task=own", "task.name=parity:Parity"]
 LISTED = ["task=own", "task.name=math", "task.params.train=x", "task.params.eval=[data/gsm8k, svamp]"]
 
+GYM = ["scale=tiny", "task=reasoning_gym"]
+MIXED = [*GYM, "task.params.mix={leg_counting: {weight: 2}, gcd: {weight: 1, config: {max_value: 9}}}"]
+
 
 def of(*overrides: str) -> Names:
     return names_of(flatten(compose(list(overrides))))
@@ -54,8 +57,16 @@ def test_an_environment_comes_with_its_name() -> None:
     assert of("task=verifiers", "model.path=M/N").task == "verifiers"
 
 
+def test_reasoning_gym_comes_with_the_names_of_its_data_sets() -> None:
+    assert of(*GYM, "task.params.dataset=chain_sum") == Names(
+        "toy Qwen2, 0.2 M parameters", "reasoning-gym (chain_sum)", 96
+    )
+    assert of(*MIXED, "task.params.heldout_problems=50").heldout == 50
+    assert of(*MIXED).task == "reasoning-gym (gcd, leg_counting)"
+
+
 def test_what_mlflow_gives_back_says_the_same() -> None:
-    for overrides in (["scale=tiny"], OWN, LISTED):
+    for overrides in (["scale=tiny"], OWN, LISTED, MIXED):
         flat = flatten(compose(overrides))
         assert names_of({key: param_text(value) for key, value in flat.items()}) == names_of(flat)
 

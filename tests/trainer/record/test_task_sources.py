@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from trainer.record.task_sources import task_source_hash
+from trainer.config.compose import compose
+from trainer.errors import MissingError
+from trainer.record.identity import base_hash, trial_id
+from trainer.record.task_sources import task_packages, task_source_hash
 
 TASK = (
     "from trainer.rollout import Problem\n\n\nclass Parity:\n    def __init__(self, bits: int = 8) -> None:\n"
@@ -132,6 +135,28 @@ def test_a_task_of_the_trainers_own_has_the_trainers_hash() -> None:
     assert task_source_hash("arithmetic") is None
     assert task_source_hash("trainer.tasks.math:MathTask") is None
     assert task_source_hash("builtins:dict") is None
+
+
+def test_a_task_counts_by_the_versions_of_the_packages_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"reasoning-gym": "0.1.25"}
+    monkeypatch.setattr("trainer.record.task_sources.version", lambda package: versions[package])
+    found = []
+    for versions["reasoning-gym"] in ("0.1.25", "0.1.26"):
+        task_packages.cache_clear()
+        found.append((trial_id(compose(["task=reasoning_gym"])), base_hash(compose(["task=reasoning_gym"]))))
+        assert task_packages("arithmetic") == {}
+    task_packages.cache_clear()
+    assert len({*found[0], *found[1]}) == 4
+
+
+def test_a_package_that_is_not_installed_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.tasks.environments.reasoning_gym.ReasoningGymTask.PACKAGES", ("no-such-package",))
+    task_packages.cache_clear()
+    with pytest.raises(
+        MissingError, match=r"task reasoning_gym needs no-such-package, .*: pip install no-such-package"
+    ):
+        task_packages("reasoning_gym")
+    task_packages.cache_clear()
 
 
 def test_of_an_installed_module_the_packages_beside_it_do_not_count() -> None:
