@@ -68,20 +68,6 @@ def _sources_hash(module: str, file: Path, told: str) -> str:
         raise ConfigError(f"{told}: a source that it imports cannot be read: {error}") from error
 
 
-@cache
-def task_packages(name: str) -> dict[str, str]:
-    """The versions of the packages that the class of ``task.name`` names in `PACKAGES`: its problems come from them.
-
-    Raises `ConfigError` for a name that nothing has, and `MissingError` for a package that is not installed.
-    """
-    try:
-        return {package: version(package) for package in getattr(task_class(name), "PACKAGES", ())}
-    except PackageNotFoundError as error:
-        raise MissingError(
-            f"task {name} needs {error.name}, which is not installed: pip install {error.name}"
-        ) from error
-
-
 def _reached(module: str, file: Path) -> dict[str, Path]:
     """The file of each module that counts, by the module's name."""
     root = _root(module, file)
