@@ -70,7 +70,7 @@ class Tried:
     paid: list[tuple[str, str]] = field(default_factory=list)
     questions: list[tuple[str, str]] = field(default_factory=list)  # and answers, of a few items
     by_hash: bool = False
-    by_day: bool = False
+    by_day: bool = False  # or by nothing at all
 
 
 def try_all(names: Sequence[str], told: Path) -> None:
@@ -182,7 +182,7 @@ def reason(tried: Tried) -> str | None:
     if tried.others[0] > OTHERS_PAID * tried.others[1]:
         return f"its scorer pays the answers of other items in full, {tried.others[0]} of {tried.others[1]}"
     if tried.by_day:
-        return "its items depend on the day or the time zone"
+        return "makes other items each time"
     if tried.seconds > SLOW_S:
         return f"an item takes {tried.seconds:.0f} s"
     return None

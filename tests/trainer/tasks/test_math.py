@@ -237,4 +237,4 @@ def test_a_missing_math_verify_is_told_before_anything_runs(
 def test_processes_are_started_by_the_first_answer_only(task: MathTask) -> None:
     task.train()
     task.heldout()
-    assert task._pool._checkers == []
+    assert task._pool._pool._running == []

@@ -9,6 +9,7 @@ and at last ``{"made": [<problems of each part>], "ended": null, "exhausted", "l
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import sys
@@ -118,15 +119,16 @@ def _few(low: object, high: object) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """The same in Python's own types, so that its `repr` says all of it: a text of NumPy's is a text."""
+    """The same in Python's own types, whose `repr` says all of them; of what has none, as a fraction, its text."""
     if isinstance(value, dict):
         return {plain(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        kind = next(kind for kind in (list, tuple, set, frozenset) if isinstance(value, kind))
+        kind = list if isinstance(value, list) else tuple if isinstance(value, tuple) else set
         return kind(plain(each) for each in value)
-    if isinstance(value, str):
-        return str.__str__(value)
-    return value.item() if hasattr(value, "item") else value
+    if hasattr(value, "tolist"):  # NumPy's arrays and numbers
+        return plain(value.tolist()) if not isinstance(value, str) else str(value)
+    known = value is None or type(value) in (bool, int) or (type(value) is float and math.isfinite(value))
+    return value if known else str(value)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trainer.answers.processes import ProcessPool
@@ -23,13 +27,20 @@ pytest.importorskip("reasoning_gym", reason="needs reasoning-gym, from the envir
 
 COUNTDOWN = {"question": "", "answer": "2*3", "metadata": {"numbers": [2, 3], "target": 6}}
 INSERTION = {"question": "", "answer": "ABC", "metadata": {}}
-SAMPLE = ("binary_matrix", "knights_knaves", "polynomial_multiplication", "simple_integration", "word_sorting")
+SAMPLE = (
+    "binary_matrix",
+    "gsm_symbolic",
+    "knights_knaves",
+    "polynomial_multiplication",
+    "simple_integration",
+    "word_sorting",
+)
 NONSENSE = ("I do not know", "xyzzy", "[]", "((((")
 
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPool]:
-    with ProcessPool(SCORER, 1, time_limit_s=5.0, memory_limit_gib=2.0) as pool:
+    with ProcessPool(SCORER, 1, time_limit_s=2.5, memory_limit_gib=2.0) as pool:
         yield pool
 
 
@@ -119,7 +130,12 @@ def test_a_difficulty_needs_a_setting_of_few_whole_numbers() -> None:
     assert difficulty({}) == ""
 
 
-def test_numpys_values_become_pythons() -> None:
-    np = pytest.importorskip("numpy")
-    item = {"names": [np.str_("Zoey")], "grid": (np.int64(3), np.float64(0.5)), 4: {np.str_("x"): None}}
-    assert repr(plain(item)) == "{'names': ['Zoey'], 'grid': (3, 0.5), 4: {'x': None}}"
+def test_what_has_no_literal_becomes_pythons_own() -> None:
+    names, grid = [np.str_("Zoey")], (np.int64(3), np.float64(0.5), np.bool_(True), math.inf)
+    item = {"names": names, "grid": grid, 4: {np.str_("x"): None}, "share": Fraction(1, 2), "a": np.eye(2)}
+    literal = (
+        "{'names': ['Zoey'], 'grid': (3, 0.5, True, 'inf'), 4: {'x': None}, "
+        "'share': '1/2', 'a': [[1.0, 0.0], [0.0, 1.0]]}"
+    )
+    assert repr(plain(item)) == literal
+    assert ast.literal_eval(literal) == plain(item)

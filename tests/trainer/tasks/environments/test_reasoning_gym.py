@@ -34,7 +34,7 @@ MIX = {
 }
 PROBLEMS = (
     "from trainer.tasks.environments.reasoning_gym import ReasoningGymTask\n"
-    "task = ReasoningGymTask(4, 8, mix={'acre': {'weight': 1}, 'family_relationships': {'weight': 1}})\n"
+    "task = ReasoningGymTask(4, 8, mix={'ransom_note': {'weight': 1}, 'isomorphic_strings': {'weight': 1}})\n"
     "print([(problem.id, problem.prompt, problem.answer) for problem in task.heldout()])"
 )
 
@@ -107,7 +107,7 @@ def test_a_form_that_cannot_hold_the_answers_is_refused() -> None:
 
 
 def test_problems_are_the_same_whatever_the_hashes_of_a_process(tmp_path: Path) -> None:
-    """Two sets that iterate over sets of texts."""
+    """Two data sets that iterate over sets of texts."""
     said = []
     for seed in ("1", "2"):
         told = {"PYTHONHASHSEED": seed, "XDG_CACHE_HOME": str(tmp_path / seed), "PYTHONPATH": str(ROOT)}
@@ -116,7 +116,7 @@ def test_problems_are_the_same_whatever_the_hashes_of_a_process(tmp_path: Path) 
         )
         said.append(done.stdout)
     assert said[0] == said[1]
-    assert said[0].count("family_relationships/") == 4
+    assert said[0].count("isomorphic_strings/") == 4
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
