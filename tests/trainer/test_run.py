@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -298,4 +299,21 @@ def test_a_verifier_that_keeps_processes_is_closed_with_its_trial(
         trial.close()
     task = sys.modules["counting"].Counting
     assert task.asked >= 2
-    assert task.closed == 1
+    assert task.closed == 2, "that of the base's report, and the trial's"
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_peak_is_that_of_this_process_since_the_trial_began() -> None:
+    """Not of what it held before, nor of the process that started it: getrusage tells the larger of all three."""
+    code = (
+        "from trainer.config.compose import compose; from trainer.run import _forget_peak_memory, _peak_memory\n"
+        "config = compose([]); held = b'x' * 2**29; [before] = _peak_memory(config).values(); del held\n"
+        "_forget_peak_memory(config); print(before, *_peak_memory(config).values())"
+    )
+    held = b"x" * (3 * 2**29)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(float, done.stdout.split())
+    assert 0.5 < before < len(held) / 2**30
+    assert after < before - 0.4
