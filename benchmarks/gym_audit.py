@@ -23,9 +23,9 @@ from unittest.mock import patch
 
 from trainer.answers.processes import ProcessPool
 from trainer.errors import ConfigError
-from trainer.tasks.environments import gym_items
+from trainer.tasks.environments import SAME_EVERYWHERE, gym_items
 from trainer.tasks.environments.gym_audit import AUDIT
-from trainer.tasks.environments.gym_items import FIXED, Item, Part, make
+from trainer.tasks.environments.gym_items import Item, Part, make
 from trainer.tasks.environments.reasoning_gym import SCORER
 
 VERSION = "0.1.25"
@@ -87,7 +87,7 @@ def try_all(names: Sequence[str], told: Path) -> None:
         with _elsewhere({"TZ": "Asia/Tokyo", "PYTHONPATH": _shifted()}):
             for each, differs in zip(some, _differ(some), strict=True):
                 each.by_day = differs
-        with _elsewhere({}), patch.dict(FIXED, {"PYTHONHASHSEED": "1"}):
+        with _elsewhere({}), patch.dict(SAME_EVERYWHERE, {"PYTHONHASHSEED": "1"}):
             for each, differs in zip(some, _differ(some), strict=True):
                 each.by_hash = differs
         _tell(tried, told)

@@ -67,32 +67,32 @@ def check_task(config: TrialConfig, runs_dir: Path | None = None) -> None:
 
 def check_prompts(config: TrialConfig, runs_dir: Path | None = None) -> None:
     """Raises `ConfigError` for problems whose prompts are too long for the model, or that it cannot frame."""
-    task, folder = load_task(config.task), _files(config.model, runs_dir)
-    if is_given(config.model) and folder is None:
-        return
-    # Here, for it brings torch, and this is asked only where a trial is about to begin.
-    from trainer.policy.model import character_tokenizer, load_tokenizer
-
-    tokenizer = character_tokenizer() if folder is None else load_tokenizer(folder)
-    heldout = evaluated_in_training(task, config.evaluation.problems)
-    check_lengths(tokenizer, _room(config, folder), {"training": task.train(), "held-out": heldout})
+    _measure_prompts(config, runs_dir)
 
 
 def longest_prompt(config: TrialConfig, runs_dir: Path | None = None) -> int | None:
     """About how many tokens the longest prompt has (`check_lengths`); None where the model or the task is not here."""
-    folder = _files(config.model, runs_dir)
     try:
-        task = load_task(config.task)
-        train, heldout = task.train(), evaluated_in_training(task, config.evaluation.problems)
-        if not is_given(config.model):  # the toy has a token for each character
-            return max(len(problem.prompt) for problem in (*train, *heldout))
-        if folder is None:
-            return None
-        from trainer.policy.model import load_tokenizer  # here, for it brings torch
-
-        return check_lengths(load_tokenizer(folder), _room(config, folder), {"training": train, "held-out": heldout})
+        if is_given(config.model):
+            return _measure_prompts(config, runs_dir)
+        task = load_task(config.task)  # the toy has a token for each character, and needs no torch to count them
+        problems = [*task.train(), *evaluated_in_training(task, config.evaluation.problems)]
+        return max(len(problem.prompt) for problem in problems)
     except (ConfigError, ValueError):  # told by the checks, or by the trial
         return None
+
+
+def _measure_prompts(config: TrialConfig, runs_dir: Path | None) -> int | None:
+    """`check_lengths` of a trial's problems; None where the model is not here."""
+    task, folder = load_task(config.task), _files(config.model, runs_dir)
+    if is_given(config.model) and folder is None:
+        return None
+    # Here, for it brings torch, which a dry run of toys does without.
+    from trainer.policy.model import character_tokenizer, load_tokenizer
+
+    tokenizer = character_tokenizer() if folder is None else load_tokenizer(folder)
+    heldout = evaluated_in_training(task, config.evaluation.problems)
+    return check_lengths(tokenizer, _room(config, folder), {"training": task.train(), "held-out": heldout})
 
 
 def _room(config: TrialConfig, folder: Path | None) -> PromptRoom:

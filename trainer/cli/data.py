@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trainer.cli.options import command_group
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -17,13 +19,7 @@ if TYPE_CHECKING:
 LINE_EVERY = 50_000  # rows, in a log
 SHOW_EVERY = 100  # rows, on a terminal
 
-data_app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+data_app = command_group()
 
 
 @data_app.callback()

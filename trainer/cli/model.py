@@ -7,15 +7,9 @@ from typing import Annotated
 
 import typer
 
-from trainer.cli.options import RunsDir
+from trainer.cli.options import RunsDir, command_group
 
-model_app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+model_app = command_group()
 
 
 @model_app.callback()

@@ -1,4 +1,4 @@
-"""Arguments that the commands of one trial share."""
+"""Arguments that the commands of one trial, and of groups of commands, share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from typing import Annotated
 import typer
 
 from trainer.files import runs_directory
+
+
+def command_group() -> typer.Typer:
+    """An empty group of commands, which shows help and errors as the whole command does."""
+    return typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
 
 Overrides = Annotated[
     list[str] | None,

@@ -22,9 +22,9 @@ from typing import Any
 
 from trainer.errors import ConfigError
 from trainer.files import cache_folder, write_atomically
+from trainer.tasks.environments import SAME_EVERYWHERE
 
 MAKER = Path(__file__).with_name("gym_maker.py")
-FIXED = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 WORTH_KEEPING_S = 5.0
 TELL_EVERY_S = 20.0
 
@@ -85,7 +85,7 @@ def _run(request: str) -> list[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, **FIXED},
+        env={**os.environ, **SAME_EVERYWHERE},
         text=True,
     ) as process:
         assert process.stdin is not None

@@ -25,10 +25,11 @@ from trainer.answers.take import given, taken
 from trainer.errors import ConfigError
 from trainer.rollout import Graded, Problem, Verdict
 from trainer.seeds import derive
+from trainer.tasks.environments import SAME_EVERYWHERE
 from trainer.tasks.environments.gym_audit import check_config, check_name, installed_version
-from trainer.tasks.environments.gym_items import FIXED, Item, Part, make
+from trainer.tasks.environments.gym_items import Item, Part, make
 
-SCORER = Worker(Path(__file__).with_name("gym_scorer.py"), needs="reasoning-gym", environment=FIXED)
+SCORER = Worker(Path(__file__).with_name("gym_scorer.py"), needs="reasoning-gym", environment=SAME_EVERYWHERE)
 INSTRUCTIONS = {
     Take.last_tag: "\nThink step by step, then write the final answer between <answer> and </answer>.",
     Take.last_box: "\nThink step by step, then write the final answer within \\boxed{}.",

@@ -21,8 +21,9 @@ from trainer.answers.processes import ProcessPool, Worker
 from trainer.errors import ConfigError
 from trainer.rollout import Graded, Problem, Verdict
 from trainer.seeds import derive
+from trainer.tasks.environments import SAME_EVERYWHERE
 from trainer.tasks.environments.verifiers_installed import environment_file, environment_module, require_environment
-from trainer.tasks.environments.verifiers_rows import EVERYWHERE_THE_SAME, Asked, Row, load_rows
+from trainer.tasks.environments.verifiers_rows import Asked, Row, load_rows
 from trainer.tasks.environments.verifiers_score import ASKED
 
 SCORE = Path(__file__).with_name("verifiers_score.py")
@@ -82,7 +83,7 @@ class VerifiersTask:
         if ANSWER not in demonstration:
             raise ConfigError(f"demonstration={demonstration!r} has no place for the answer: write {ANSWER} there")
         self._chat, self._demonstration = chat, demonstration
-        surroundings = {**EVERYWHERE_THE_SAME, ASKED: self._asked.as_json()}
+        surroundings = {**SAME_EVERYWHERE, ASKED: self._asked.as_json()}
         worker = Worker(SCORE, needs=f"environment {environment}", environment=surroundings)
         self._pool = ProcessPool(worker, processes, time_limit_s, memory_limit_gib)
 

@@ -16,10 +16,9 @@ from typing import Any
 
 from trainer.errors import ConfigError
 from trainer.seeds import derive
+from trainer.tasks.environments import SAME_EVERYWHERE
 
 LOAD = Path(__file__).with_name("verifiers_load.py")
-# The order of a set of texts is otherwise each process's own, and sums of many threads each machine's.
-EVERYWHERE_THE_SAME = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ def _loaded(request: str, told: str) -> list[list[Row]]:
         input=request,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, **EVERYWHERE_THE_SAME},
+        env={**os.environ, **SAME_EVERYWHERE},
     )
     if done.returncode != 0:
         raise ConfigError(f"{told}: the process that loads it ended with exit code {done.returncode}")
