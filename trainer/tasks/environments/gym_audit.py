@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
@@ -52,11 +53,9 @@ def check_name(name: object, key: str) -> str:
 
 def check_config(name: str, config: object, key: str) -> dict[str, Any]:
     """Settings that the data set's dataclass takes. Raises `ConfigError` for an unknown one, and a value it refuses."""
-    from reasoning_gym.factory import DATASETS  # here, because it takes a second that no other task needs
-
     if not isinstance(config, Mapping):
         raise ConfigError(f"{key}={config!r} are no settings: write {{<setting>: <value>}}")
-    _, kind = DATASETS[name]
+    _, kind = _data_sets()[name]
     known = sorted({field.name for field in dataclasses.fields(kind)} - {*OWN})
     for setting in config:
         if setting in OWN:
@@ -69,3 +68,11 @@ def check_config(name: str, config: object, key: str) -> dict[str, Any]:
     except Exception as error:  # of another's code: an assertion, a comparison of texts with numbers
         raise ConfigError(f"{key}: {name} refuses these settings: {error or type(error).__name__}") from error
     return dict(config)
+
+
+def _data_sets() -> Mapping[str, tuple[Any, Any]]:
+    """The library's own table. What Python says of the sources of its dependencies is no user's matter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        from reasoning_gym.factory import DATASETS  # here, because it takes a second that no other task needs
+    return DATASETS
