@@ -5,6 +5,7 @@ The conversion is transformers' own, which loses two things: how digits are spli
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,13 +24,15 @@ def check_readable() -> None:
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
         raise MissingError(
-            f"a model is converted by {' and '.join(NEEDED)}, and {' and '.join(lacking)} is not installed: "
-            "pip install -e '.[models]'"
+            f"a model is converted by {' and '.join(NEEDED)}, and {' and '.join(lacking)} "
+            f"{'is' if len(lacking) == 1 else 'are'} not installed: pip install -e '.[models]'"
         )
 
 
 def convert(model: Pretrained, gguf: Path, folder: Path) -> None:
     """Writes the model in `gguf` to `folder`: the weights as its blocks say, in float32."""
+    # Where DeepSpeed is installed, accelerate imports it, which would warn that it has found no GPU.
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
     # Here, for a file that is refused costs none of their seconds.
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig

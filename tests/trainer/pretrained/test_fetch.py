@@ -130,7 +130,7 @@ def test_packages_that_are_lacking_are_named_with_the_command(
     tiny: Pretrained, tiny_gguf: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(convert, "find_spec", lambda name: None)
-    with pytest.raises(MissingError, match=r"gguf and accelerate is not installed: pip install -e '\.\[models\]'"):
+    with pytest.raises(MissingError, match=r"gguf and accelerate are not installed: pip install -e '\.\[models\]'"):
         fetched("tiny", runs, tiny_gguf)
     assert not runs.exists()
 
