@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 import shutil
 import socket
 import time
@@ -18,14 +17,11 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
-
-from trainer import keys
+from trainer import keys, memory
 from trainer.algorithm.advantage import assign
 from trainer.bases.ensure import ensure_base
 from trainer.canary import check_sync
 from trainer.config import TrialConfig
-from trainer.config.device import on_gpu
 from trainer.errors import ConfigError, DivergedError
 from trainer.evaluate import Evaluation, evaluate
 from trainer.files import write_json
@@ -124,7 +120,7 @@ class _Trial:
     def run(self) -> Generator[Status, None, None]:
         """All steps from the newest checkpoint on."""
         self._status(State.running)
-        _forget_peak_memory(self._config)
+        memory.start_afresh(self._config)
         parts = self._build()
         heldout = evaluated_in_training(parts.task, self._config.evaluation.problems)
         self._record.note_heldout(len(heldout))
@@ -181,7 +177,7 @@ class _Trial:
     def _record_step(self, step: int, metrics: Mapping[str, float]) -> Status:
         """Keeps the line that an earlier attempt at this step has written: its timestamp is already in MLflow."""
         if step not in self._lines:
-            line = self._lines[step] = self._record.append_metrics(step, {**metrics, **_peak_memory(self._config)})
+            line = self._lines[step] = self._record.append_metrics(step, {**metrics, **memory.peak(self._config)})
             if self._mirror is not None:
                 self._mirror.log(line)
         self._shown |= self._lines[step].metrics
@@ -189,6 +185,7 @@ class _Trial:
 
     def _evaluate(self, step: int, parts: Parts, heldout: Sequence[Problem]) -> dict[str, float]:
         clock = Clock(partial(self._tell, step))
+        memory.give_back()  # what updates have left in pieces, where an evaluation's larger tensors do not fit
         with clock("evaluate"):
             seed = derive(self._config.seed, "evaluate", step)
             k, scored = self._config.evaluation.k, self._config.evaluation.score_problems
@@ -272,21 +269,3 @@ class _Trial:
         copy_settings(self._base, temporary)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
-
-
-def _forget_peak_memory(config: TrialConfig) -> None:
-    """A process may have run other trials before."""
-    if on_gpu(config):
-        torch.cuda.reset_peak_memory_stats()
-        return
-    with contextlib.suppress(OSError):  # not everywhere; then the peak is the process's
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_memory(config: TrialConfig) -> dict[str, float]:
-    """Of the device where there is one, else of this process; both since the trial began or went on here."""
-    if on_gpu(config):
-        return {keys.PERF_PEAK_MEMORY: torch.cuda.max_memory_allocated() / 2**30}
-    # Not getrusage's: what the process held that started this one counts there, too, and is never forgotten.
-    [kibibytes] = re.findall(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return {keys.PERF_PEAK_MEMORY: int(kibibytes) / 2**20}

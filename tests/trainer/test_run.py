@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 import subprocess
 import sys
@@ -312,12 +313,25 @@ def test_a_verifier_that_keeps_processes_is_closed_with_its_trial(
 def test_the_peak_is_that_of_this_process_since_the_trial_began() -> None:
     """Not of what it held before, nor of the process that started it: getrusage tells the larger of all three."""
     code = (
-        "from trainer.config.compose import compose; from trainer.run import _forget_peak_memory, _peak_memory\n"
-        "config = compose([]); held = b'x' * 2**29; [before] = _peak_memory(config).values(); del held\n"
-        "_forget_peak_memory(config); print(before, *_peak_memory(config).values())"
+        "from trainer.config.compose import compose; from trainer.memory import peak, start_afresh\n"
+        "config = compose([]); held = b'x' * 2**29; [before] = peak(config).values(); del held\n"
+        "start_afresh(config); print(before, *peak(config).values())"
     )
     held = b"x" * (3 * 2**29)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, after = map(float, done.stdout.split())
     assert 0.5 < before < len(held) / 2**30
     assert after < before - 0.4
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_freed_tensors_between_others_go_back_to_the_system() -> None:
+    code = (
+        "import re, torch; from trainer.memory import give_back\n"
+        "def held(): return int(re.search(r'VmRSS:\\s+(\\d+)', open('/proc/self/status').read())[1]) / 1024\n"
+        "torch.ones(7 * 2**20)  # once 28 MB have been freed, such sizes are kept\n"
+        "tensors = [torch.ones(2**20) for _ in range(128)]; del tensors[::2]\n"
+        "before = held(); give_back(); print(before - held())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 200, "of the 256 MiB that were freed"
