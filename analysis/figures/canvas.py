@@ -17,6 +17,8 @@ from analysis.figures.style import FAINT_INK, FONT, GRID, INK, Look
 WIDTH = 1080  # pixels: two columns of a page at twice the resolution, or a laptop's window
 _LEFT, _LEGEND_ROW, _CAPTION_ROW, _ROW_GAP = 66, 21, 18, 62
 TITLED_GAP = 86
+# As wide as a sheet in DejaVu Sans, which stands in where a machine has none of the fonts asked for, and is the widest.
+_CAPTION_CHARACTERS, _LEGEND_CHARACTER = 152, 6.6
 _REMOVED = ["select2d", "lasso2d", "sendChartToCloud"]  # nothing to select, and no way to upload a figure by accident
 _RIGHT = 38  # wide enough for the mode bar, which stands upright in it and so covers neither legend nor panels
 
@@ -49,7 +51,7 @@ def sheet(
     axis of its own; `grid` goes to plotly's make_subplots.
     """
     rows = math.ceil(len(titles) / columns)
-    lines = textwrap.wrap(caption, 172)
+    lines = textwrap.wrap(caption, _CAPTION_CHARACTERS)
     top = 40 + _LEGEND_ROW * _legend_rows(entries, WIDTH - left - _RIGHT - right)
     bottom = 64 + _CAPTION_ROW * len(lines)
     inner = rows * panel_height + row_gap * (rows - 1)
@@ -108,7 +110,7 @@ def add_legend(figure: go.Figure, looks: Mapping[str, Look], dash: str | None = 
 
 
 def _entry_width(entries: Sequence[str]) -> int:
-    return 8 + round(6.1 * max(map(len, entries), default=0))
+    return 8 + round(_LEGEND_CHARACTER * max(map(len, entries), default=0))
 
 
 def _legend_rows(entries: Sequence[str], width: int) -> int:
