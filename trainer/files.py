@@ -58,6 +58,23 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def as_made_here(folder: Path) -> None:
+    """Gives the files in `folder` the permissions of one that is made there: by the umask, or by what the folder says.
+
+    safetensors, from 0.8 on, leaves what it writes to its owner alone, so that a colleague or a server could not read a
+    model beside whose tokenizer it lies.
+    """
+    probe = folder / f".permissions.{os.getpid()}"
+    try:
+        probe.touch()
+        mode = probe.stat().st_mode & 0o777
+    finally:
+        probe.unlink(missing_ok=True)
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(mode)
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write a file to; on leaving without an error it becomes `path`, durably."""

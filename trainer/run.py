@@ -24,7 +24,7 @@ from trainer.canary import check_sync
 from trainer.config import TrialConfig
 from trainer.errors import ConfigError, DivergedError
 from trainer.evaluate import Evaluation, evaluate
-from trainer.files import write_json
+from trainer.files import as_made_here, write_json
 from trainer.loop import Clock, train_step
 from trainer.measure import sample_rows
 from trainer.parts import Parts
@@ -267,5 +267,6 @@ class _Trial:
         shutil.rmtree(temporary, ignore_errors=True)
         parts.engine.save_policy(temporary)
         copy_settings(self._base, temporary)
+        as_made_here(temporary)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)

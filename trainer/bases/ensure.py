@@ -21,7 +21,7 @@ from trainer.bases.supervise import OnStep, train_toy_base
 from trainer.config import TrialConfig, is_trained_first
 from trainer.config.device import pick_device
 from trainer.errors import ConfigError
-from trainer.files import write_json
+from trainer.files import as_made_here, write_json
 from trainer.generators.transformers_generator import sampling_settings
 from trainer.policy.model import load_policy, load_tokenizer
 from trainer.policy.saving import copy_settings
@@ -70,6 +70,7 @@ def _train(config: TrialConfig, given: Path | None, folder: Path, on_step: OnSte
     finally:
         torch.set_num_threads(threads)
         close(task)
+    as_made_here(folder)
     write_json(folder / "report.json", report)
 
 

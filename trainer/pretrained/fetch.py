@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trainer.config.pretrained import CONVERSION, FETCHED, Pretrained, how_to_fetch, place_of, pretrained
 from trainer.errors import ConfigError
-from trainer.files import read_json, write_json
+from trainer.files import as_made_here, read_json, write_json
 from trainer.pretrained.convert import check_readable, convert
 from trainer.pretrained.package import download, take
 from trainer.record.contents import files_in, hashes
@@ -97,6 +97,7 @@ def _whole(folder: Path) -> Iterator[Path]:
     try:
         temporary.mkdir(parents=True)
         yield temporary
+        as_made_here(temporary)
         if not folder.exists():  # else another process was faster
             os.replace(temporary, folder)
     except (OSError, SafetensorError) as error:

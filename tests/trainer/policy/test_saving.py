@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from transformers import AutoTokenizer
 
 from trainer.config import ModelConfig, RolloutConfig
+from trainer.files import as_made_here
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.policy.model import build_model, character_tokenizer, load_policy, load_tokenizer
 from trainer.policy.saving import copy_settings
@@ -60,3 +62,16 @@ def test_a_base_without_generation_settings_leaves_a_policy_without(base: Path, 
     copy_settings(base, saved)
     assert small_files(saved) == small_files(base)
     assert load_policy(saved, torch.float32).generation_config.eos_token_id == 1, "of its config.json"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o007, 0o077])
+def test_a_saved_model_is_as_readable_as_what_is_written_beside_it(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        build_model(SHAPE, character_tokenizer(), seed=0).save_pretrained(tmp_path)
+        as_made_here(tmp_path)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert "model.safetensors" in modes
+    assert set(modes.values()) == {0o666 & ~umask}
