@@ -75,4 +75,5 @@ def _data_sets() -> Mapping[str, tuple[Any, Any]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)
         from reasoning_gym.factory import DATASETS  # here, because it takes a second that no other task needs
-    return DATASETS
+    found: Mapping[str, tuple[Any, Any]] = DATASETS
+    return found
