@@ -27,6 +27,13 @@ def test_archives_made_before_anything_was_recorded_say_what_their_settings_fix(
         assert described(runs.runs) == f"toy {family}, 0.2 M parameters; arithmetic, 96 held-out problems"
 
 
+def test_the_shipped_runs_of_a_real_model_say_what_they_are() -> None:
+    [runs] = read_archive(SHIPPED.with_name("real_model.zip"))
+    assert described(runs.runs) == "smollm2_135m; reasoning-gym (chain_sum), 48 held-out problems"
+    assert runs.runs.groupby("variant")["seed"].apply(sorted).tolist() == [[0, 1]] * 5
+    assert set(runs.metrics.groupby("run_id")["step"].max()) == {30}
+
+
 def test_a_recorded_number_reaches_captions_and_comes_back_from_an_archive(store: Store, tmp_path: Path) -> None:
     store.trial("counted", "grpo", 0, {"reward/accuracy": {1: 0.5}}, **{keys.TAG_HELDOUT: "40"})
     runs = load(store.uri, "counted")
