@@ -61,8 +61,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def as_made_here(folder: Path) -> None:
     """Gives the files in `folder` the permissions of one that is made there: by the umask, or by what the folder says.
 
-    safetensors, from 0.8 on, leaves what it writes to its owner alone, so that a colleague or a server could not read a
-    model beside whose tokenizer it lies.
+    safetensors, from 0.8 on, leaves what it writes to its owner alone: others could read a model's tokenizer, and not
+    its weights.
     """
     probe = folder / f".permissions.{os.getpid()}"
     try:

@@ -162,6 +162,14 @@ def test_cumulative_counts_add_up(undisturbed: TrialRecord) -> None:
     assert trained == sorted(trained)
 
 
+def test_the_trained_policy_and_its_base_are_as_readable_as_the_record(
+    undisturbed: TrialRecord, tiny_config: Compose, bases_dir: Path
+) -> None:
+    mode = (undisturbed.path / "trial.json").stat().st_mode
+    for folder in (undisturbed.path / "policy", ensure_base(tiny_config(*LONGER), bases_dir)):
+        assert (folder / "model.safetensors").stat().st_mode == mode
+
+
 # --- what an interruption must not change -----------------------------------------------------------------------------
 
 

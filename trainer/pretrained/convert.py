@@ -31,10 +31,11 @@ def check_readable() -> None:
 
 def convert(model: Pretrained, gguf: Path, folder: Path) -> None:
     """Writes the model in `gguf` to `folder`: the weights as its blocks say, in float32."""
-    # Where DeepSpeed is installed, accelerate imports it, which would warn that it has found no GPU.
-    os.environ.setdefault("DS_ACCELERATOR", "cpu")
     # Here, for a file that is refused costs none of their seconds.
     import torch
+
+    if not torch.cuda.is_available():  # DeepSpeed, which accelerate imports where it is installed, would warn of that
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils.logging import disable_progress_bar
 
