@@ -36,6 +36,7 @@ def convert(model: Pretrained, gguf: Path, folder: Path) -> None:
 
     if not torch.cuda.is_available():  # DeepSpeed, which accelerate imports where it is installed, would warn of that
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    # Here, as above, and after that.
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils.logging import disable_progress_bar
 
