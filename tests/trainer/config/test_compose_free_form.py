@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trainer.config.compose import compose, compose_on
+from trainer.config.compose import compose, compose_on, presets
 from trainer.errors import ConfigError
 
 OWN = ["task=own", "task.name=module:Class"]
@@ -29,6 +29,12 @@ OWN = ["task=own", "task.name=module:Class"]
 def test_a_dictionary_says_what_its_keys_do_one_by_one(overrides: list[str], params: dict[str, Any]) -> None:
     assert compose([*OWN, *overrides]).task.params == params
     assert compose_on(compose(OWN), overrides).task.params == params, "on top of a trial"
+
+
+@pytest.mark.parametrize("scale", presets("scale"))
+def test_a_task_of_ones_own_has_nothing_of_the_scale_s(scale: str) -> None:
+    assert compose([f"scale={scale}", *OWN, "task.params.bits=3"]).task.params == {"bits": 3}
+    assert compose([*OWN, f"scale={scale}", "task.params.bits=3"]).task.params == {"bits": 3}, "in any order"
 
 
 def test_it_is_merged_with_the_presets_unless_that_is_taken_out_first() -> None:
