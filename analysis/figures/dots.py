@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 COLUMNS = ["panel", "label", "value", "low", "high", "n"]  # what `add_dots` draws, one row a dot
+SHARES = (0.0, 1.0)
 
 
 def add_dots(
@@ -19,12 +22,13 @@ def add_dots(
     symbol: str = "circle",
     name: str | None = None,
     digits: int = 3,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> None:
-    """One dot a row of `data` with its interval as a bar; `colours` are the dots'.
+    """One dot a row of `data` with its interval as a bar, cut off at `bounds`; `colours` are the dots'.
 
     `data` has the columns `COLUMNS`; a NaN interval is none. A `name` becomes a legend entry.
     """
-    upper, lower = (data["high"] - data["value"]).fillna(0), (data["value"] - data["low"]).fillna(0)
+    upper, lower = reaches(data["value"], data["low"], data["high"], bounds)
     for place, colour in enumerate(colours):  # an error bar has one colour a trace
         figure.add_trace(
             go.Scatter(
@@ -49,6 +53,19 @@ def add_dots(
             row,
             column,
         )
+
+
+def reaches(
+    value: pd.Series[Any], low: pd.Series[Any], high: pd.Series[Any], bounds: tuple[float, float]
+) -> tuple[pd.Series[Any], pd.Series[Any]]:
+    """How far bars go up and down from `value`: no further than `bounds`, and nowhere where there is no interval."""
+    return (high.clip(upper=bounds[1]) - value).fillna(0), (value - low.clip(lower=bounds[0])).fillna(0)
+
+
+def cut_off(low: pd.Series[Any], high: pd.Series[Any]) -> list[str]:
+    """What a caption says of intervals of shares that go beyond 0 or 1; nothing where none does."""
+    beyond = (low < 0).any() or (high > 1).any()
+    return ["Intervals that reach below 0 or above 1 are cut off there; the table has them whole"] if beyond else []
 
 
 def add_single_runs(figure: go.Figure, values: pd.DataFrame, colours: Sequence[str], row: int, column: int) -> None:

@@ -10,9 +10,10 @@ import plotly.graph_objects as go
 
 from analysis.figures.canvas import Drawing, add_legend, sheet
 from analysis.figures.caption import caption
+from analysis.figures.dots import SHARES, cut_off, reaches
 from analysis.figures.panels import drawn_looks
 from analysis.figures.style import GREY, Look
-from analysis.measures.outcomes import base_values, final_by_run, held_out_keys
+from analysis.measures.outcomes import base_values, final_by_run, held_out_keys, is_all
 from analysis.runs import Runs
 from analysis.statistics.intervals import t_interval
 from trainer import keys
@@ -31,6 +32,7 @@ def pass_at_k(runs: Runs) -> Drawing:
     notes = [
         f"{shown}; dotted: the base model, before training",
         "pass@1 is average@k, its unbiased estimate; variants stand side by side around each k",
+        *cut_off(data["low"], data["high"]),
     ]
     titles = [{keys.VAL_ALL: "All held-out problems"}.get(name, name.replace("_", " ").capitalize()) for name in sets]
     entries = [BASE.name, *(look.name for look in drawn.values())]
@@ -55,12 +57,16 @@ def pass_at_k(runs: Runs) -> Drawing:
 
 
 def pass_keys(runs: Runs) -> dict[str, dict[int, str]]:
-    """Held-out set: k: metric key, for the sets with pass@k in which somebody ever solved a problem."""
+    """Held-out set: k: metric key, for the sets with pass@k in which somebody ever solved a problem.
+
+    Not for one that is all of the problems.
+    """
     found: dict[str, dict[int, str]] = {}
     solved = runs.metrics.loc[runs.metrics["value"] > 0, "key"].unique()
     for key in sorted(map(str, solved)):
         if match := _PASS.fullmatch(key):
             found.setdefault(match["set"], {})[int(match["k"])] = key
+    found = {name: by_k for name, by_k in found.items() if not is_all(runs, name, found)}
     ones = held_out_keys(runs)
     with_one = {name: {1: ones[name][0], **by_k} if name in ones else by_k for name, by_k in found.items()}
     return {
@@ -83,12 +89,13 @@ def _points(runs: Runs, name: str, by_k: dict[int, str]) -> pd.DataFrame:
 
 
 def _line(part: pd.DataFrame, look: Look, point: str, shift: float) -> go.Scatter:
+    upper, lower = reaches(part["mean"], part["low"], part["high"], SHARES)
     return go.Scatter(
         x=part["k"] * shift,
         y=part["mean"],
         error_y={
-            "array": (part["high"] - part["mean"]).fillna(0),
-            "arrayminus": (part["mean"] - part["low"]).fillna(0),
+            "array": upper,
+            "arrayminus": lower,
             "thickness": 1.2,
             "width": 2.5,
             "color": look.colour,

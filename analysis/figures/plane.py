@@ -99,7 +99,7 @@ def _add_path(figure: go.Figure, path: pd.DataFrame, look: Look, point: str, row
             line={"color": look.colour, "dash": look.dash, "width": 1.9},
             marker={
                 "size": [9, *inner, 11][: len(path)],
-                "symbol": ["circle-open", *["circle"] * (len(path) - 1)],
+                "symbol": ["circle-open", *[look.symbol] * (len(path) - 1)],
                 "color": look.colour,
             },
             name=look.name,
@@ -123,7 +123,7 @@ def _add_ends(figure: go.Figure, ends: pd.DataFrame, look: Look, point: str, row
                 y=part["mean"],
                 customdata=part["seed"],
                 mode="markers",
-                marker={"size": size, "color": look.colour, "opacity": opacity, "line": edge},
+                marker={"size": size, "symbol": look.symbol, "color": look.colour, "opacity": opacity, "line": edge},
                 name=look.name,
                 legendgroup=point,
                 showlegend=False,

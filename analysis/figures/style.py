@@ -12,6 +12,7 @@ from dataclasses import dataclass
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")  # of each dash
 
 FONT = "Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
 INK, FAINT_INK, GRID = "#222222", "#666666", "#E6E6E6"
@@ -65,6 +66,11 @@ class Look:
     name: str
     colour: str
     dash: str
+
+    @property
+    def symbol(self) -> str:
+        """The mark of its points where no line tells the dash."""
+        return SYMBOLS[DASHES.index(self.dash)]
 
     def faint(self, opacity: float) -> str:
         """The colour with an opacity between 0 and 1."""

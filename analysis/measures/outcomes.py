@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -51,14 +52,37 @@ def base_values(runs: Runs, key: str) -> pd.Series[Any]:
 
 
 def held_out_keys(runs: Runs) -> dict[str, tuple[str, int]]:
-    """Held-out set: (key of its average@k, k) with the largest k that was logged; "all" first, levels last."""
+    """Held-out set: (key of its average@k, k) with the largest k that was logged; "all" first, levels last.
+
+    A set that is all of the problems is left out: it would say the same twice.
+    """
     found: dict[str, tuple[str, int]] = {}
     for key in sorted(map(str, runs.metrics["key"].unique())):
         if (match := _AVERAGE.fullmatch(key)) and int(match["k"]) > found.get(match["set"], ("", 0))[1]:
             found[match["set"]] = (key, int(match["k"]))
-    return dict(
-        sorted(found.items(), key=lambda item: (item[0] != keys.VAL_ALL, item[0].startswith("level_"), item[0]))
-    )
+    told = {name: each for name, each in found.items() if not is_all(runs, name, {*found})}
+    return dict(sorted(told.items(), key=lambda item: (item[0] != keys.VAL_ALL, _is_level(item[0]), item[0])))
+
+
+def is_all(runs: Runs, name: str, names: Collection[str]) -> bool:
+    """Whether set `name` of held-out sets `names` holds all of the problems, and so has whatever "all" has.
+
+    It is the only set, or the only level of difficulty, and has been as accurate in every run, at every step: problems
+    without a difficulty are in no level.
+    """
+    others = [each for each in names if each != name and _is_level(each) == _is_level(name)]
+    if name == keys.VAL_ALL or set(others) - {keys.VAL_ALL}:
+        return False
+    found = []
+    for each in (name, keys.VAL_ALL):
+        mine = [key for key in runs.metrics["key"].unique() if (m := _AVERAGE.fullmatch(key)) and m["set"] == each]
+        rows = runs.metrics.loc[runs.metrics["key"].isin(mine), ["run_id", "step", "value"]]
+        found.append(rows.sort_values(["run_id", "step", "value"], ignore_index=True))
+    return found[0].equals(found[1])
+
+
+def _is_level(name: str) -> bool:
+    return name.startswith("level_")
 
 
 def _by_run(chosen: pd.DataFrame, runs: Runs, how: str) -> pd.Series[Any]:

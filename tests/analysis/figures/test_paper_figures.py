@@ -47,6 +47,9 @@ def test_figure_1_shows_final_numbers_with_intervals_and_the_papers_table(pair: 
     assert paper.loc[paper["point"] == "dpo", "mean"].tolist() == [0.488]
     titles = [str(note.text) for note in drawing.figure.layout.annotations]
     assert "<b>Held-out accuracy (average@4)</b>" in titles
+    ends = [t.x[0] + t.error_x.array[0] for t in drawing.figure.data if t.error_x.array is not None and t.name is None]
+    assert max(ends) == pytest.approx(1), "a share is no larger"
+    assert any("cut off there" in title for title in titles), "and the caption says so"
 
 
 def test_figure_2_needs_three_of_its_variants_and_separates_its_groups(shared_store: Store) -> None:

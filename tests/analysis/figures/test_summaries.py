@@ -112,6 +112,16 @@ def test_the_frontier_has_a_path_every_run_and_their_mean(filtered: Runs) -> Non
     assert plain.loc[plain["what"] == PATH, "step"].tolist() == [1, 2, 4, 8]
 
 
+def test_where_no_line_tells_two_variants_of_one_colour_apart_their_marks_do(shared_store: Store) -> None:
+    for variant in ("raftpp", "reinforce_remove_all_wrong"):
+        shared_store.trial("greens", variant, 0, history(0.4))
+    drawing = SUMMARIES["frontier"](load(shared_store.uri, "greens", METRIC_KEYS))
+    assert drawing is not None
+    marks = [(t.marker.color, t.marker.symbol) for t in drawing.figure.data if t.mode == "markers"]
+    assert len({colour for colour, _ in marks}) == 1
+    assert len({symbol for _, symbol in marks}) == 2
+
+
 def test_entropy_against_accuracy_has_entropy_along_x(filtered: Runs) -> None:
     drawing = SUMMARIES["entropy_accuracy"](filtered)
     assert drawing is not None

@@ -35,9 +35,23 @@ def test_a_run_that_a_stop_rule_ended_has_a_final_value(shared_store: Store) -> 
 
 
 def test_a_held_out_set_is_read_at_its_largest_k_and_all_comes_first(shared_store: Store) -> None:
-    history = {keys.val(name, keys.average_at(k)): {0: 0.5} for name in ("hard", "all") for k in (4, 16)}
+    values = {"hard": 0.4, "all": 0.5}
+    history = {keys.val(name, keys.average_at(k)): {0: value} for name, value in values.items() for k in (4, 16)}
     shared_store.trial("sets", "grpo", 0, history)
     assert held_out_keys(load(shared_store.uri, "sets")) == {
         "all": ("val/all/average_at_16", 16),
         "hard": ("val/hard/average_at_16", 16),
     }
+
+
+def test_a_set_that_is_all_of_the_problems_is_not_told_twice(shared_store: Store) -> None:
+    """The only set, and the only level; a level beside problems that have none is a part, and so are two equal sets."""
+
+    def held_out(sweep: str, **values: float) -> list[str]:
+        history = {keys.val(name, keys.average_at(4)): {0: 0.1, 4: value} for name, value in values.items()}
+        shared_store.trial(sweep, "grpo", 0, history)
+        return list(held_out_keys(load(shared_store.uri, sweep)))
+
+    assert held_out("one set", all=0.5, chain_sum=0.5, level_two=0.5) == ["all"]
+    assert held_out("one level", all=0.5, chain_sum=0.5, level_two=0.6) == ["all", "level_two"]
+    assert held_out("two sets", all=0.5, aime=0.5, amc=0.5) == ["all", "aime", "amc"]
