@@ -103,9 +103,12 @@ class Architecture(StrEnum):
 
 
 class GeneratorBackend(StrEnum):
-    """Who samples. `transformers` is the embedded default; `vllm` is an extra package, for GPUs and CPUs."""
+    """Who samples. `transformers` is the embedded default; `vllm` is an extra package, for GPUs and CPUs. `native` is a
+    decode loop of our own for the models that it can compute, and `transformers` for all others.
+    """
 
     transformers = "transformers"
+    native = "native"
     vllm = "vllm"
 
 

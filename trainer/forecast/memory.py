@@ -127,7 +127,7 @@ def memory_of(
         generator=_generator(config, shape, device, bf16, prompt_tokens),
         host=host,
         process=0.0 if config.resources.gpus else (PROCESS_GIB + (DEEPSPEED_GIB if sharded else 0)) * GIB,
-        lent=config.rollout.sleep or config.rollout.backend is GeneratorBackend.transformers,
+        lent=config.rollout.sleep or config.rollout.backend is not GeneratorBackend.vllm,
         kept=kept_gradients,
     )
 

@@ -20,6 +20,7 @@ FLOPS_REACHED = 0.35  # of the published dense bfloat16 rate, in training and sc
 BANDWIDTH_REACHED = 0.6  # of the published memory bandwidth, in decoding
 LAUNCH_SECONDS = {  # for a layer and a token, however few responses there are: Python's calls, or a recorded graph's
     GeneratorBackend.transformers: 1e-3,
+    GeneratorBackend.native: 4e-4,
     GeneratorBackend.vllm: 1e-4,
 }
 PROMPT_TOKENS = 128  # a competition problem in its template

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
@@ -11,10 +12,14 @@ from trainer.config import TrialConfig
 from trainer.config.choices import GeneratorBackend
 from trainer.config.machine import check_installed
 from trainer.generators import Generator
+from trainer.generators.decoding.network import refusal
+from trainer.generators.native_generator import NativeGenerator
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.policy.attention import compute_dtype
 from trainer.policy.lengths import tokens_at_once
 from trainer.policy.model import load_policy, load_tokenizer
+
+log = logging.getLogger(__name__)
 
 
 def build_generator(
@@ -27,10 +32,12 @@ def build_generator(
     """
     tokenizer = load_tokenizer(base)
     match config.rollout.backend:
-        case GeneratorBackend.transformers:
-            shared = policy is not None
-            sampled = policy or load_policy(base, compute_dtype(config.engine, device))
-            return TransformersGenerator(sampled.to(device=device), tokenizer, config.rollout, shared)
+        case GeneratorBackend.transformers | GeneratorBackend.native:
+            shared, dtype = policy is not None, compute_dtype(config.engine, device)
+            sampled = (policy or load_policy(base, dtype)).to(device=device)
+            if _native(config, sampled):
+                return NativeGenerator(sampled, tokenizer, config.rollout, dtype, shared)
+            return TransformersGenerator(sampled, tokenizer, config.rollout, shared)
         case GeneratorBackend.vllm:
             check_installed(config)
             # Imported here: most runs do without, and many machines have no vLLM.
@@ -38,3 +45,13 @@ def build_generator(
 
             dtype, tokens = compute_dtype(config.engine, device), tokens_at_once(config, prompt_tokens)
             return VllmGenerator(base, tokenizer, config.rollout, dtype, device, tokens, prompt_tokens)
+
+
+def _native(config: TrialConfig, policy: PreTrainedModel) -> bool:
+    """Whether `policy` is sampled by our own decode loop; says so where it was asked for and cannot be."""
+    if config.rollout.backend is not GeneratorBackend.native:
+        return False
+    reason = refusal(policy)
+    if reason is not None:
+        log.warning("rollout.backend=native cannot compute this model, %s: transformers samples instead", reason)
+    return reason is None

@@ -1,0 +1,4 @@
+"""Sampling without `generate`: a decoder's arithmetic on plain tensors, rows that come and go, one seed a response.
+
+May import: words, `config`, `policy`.
+"""
