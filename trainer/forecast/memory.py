@@ -124,7 +124,7 @@ def memory_of(
         activations=update.tokens * (layers * kept + stored + 8 * shape.hidden_size),  # the last norm is in no layer
         logits=update.predicted * logit,
         scoring=scored.tokens * kept + scored.predicted * logit,  # a layer's values go when the next one's come
-        generator=_generator(config, shape, device, bf16, prompt_tokens),
+        generator=_generator(config, shape, parameters, device, bf16, prompt_tokens),
         host=host,
         process=0.0 if config.resources.gpus else (PROCESS_GIB + (DEEPSPEED_GIB if sharded else 0)) * GIB,
         lent=config.rollout.sleep or config.rollout.backend is not GeneratorBackend.vllm,
@@ -151,11 +151,19 @@ def _copy(config: TrialConfig, parameters: int, device: Accelerator | None, bf16
     return parameters * (2 if bf16 else 4)
 
 
-def _generator(config: TrialConfig, shape: Shape, device: Accelerator | None, bf16: bool, prompt_tokens: int) -> float:
-    """vLLM takes a share of the device for its weights and cache; anything else has a cache, in the weights' type."""
+def _generator(
+    config: TrialConfig, shape: Shape, parameters: int, device: Accelerator | None, bf16: bool, prompt_tokens: int
+) -> float:
+    """vLLM takes a share of the device for its weights and cache; anything else has a cache, in the weights' type. Our
+    own decoder computes in the engine's, with the weights in it as they are while it samples.
+    """
     if config.rollout.backend is GeneratorBackend.vllm and device is not None:
         return device.memory_gib * GIB * config.rollout.gpu_memory_utilization
-    return tokens_at_once(config, prompt_tokens) * shape.cache_bytes(2 if bf16 and has_copy(config) else 4)
+    tokens = tokens_at_once(config, prompt_tokens)
+    if config.rollout.backend is GeneratorBackend.native:
+        width = 2 if bf16 else 4
+        return tokens * shape.cache_bytes(width) + parameters * width
+    return tokens * shape.cache_bytes(2 if bf16 and has_copy(config) else 4)
 
 
 def has_copy(config: TrialConfig) -> bool:

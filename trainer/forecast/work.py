@@ -102,7 +102,8 @@ def _sampling_seconds(
     """
     prompt, response = _lengths(config)
     together = max(1.0, min(responses, concurrent_responses(config, shape, parameters, memory)))
-    width = 2 if in_bfloat16(config) and has_copy(config) else 4
+    own = has_copy(config) or config.rollout.backend is GeneratorBackend.native
+    width = 2 if in_bfloat16(config) and own else 4
     context = prompt + response / 2
     read = parameters * width + together * context * shape.cache_bytes(width)
     computed = together * shape.forward_flops(1, 1, context)

@@ -105,7 +105,7 @@ def test_the_law_of_whole_responses_is_the_models(policy: PreTrainedModel) -> No
         vocabulary = len(first)
         after = policy(input_ids=torch.tensor([[*ids, token] for token in range(vocabulary)])).logits[:, -1]
         second = after.double().softmax(-1)
-    expected = {(end,): first[end].item() for end in ENDS}
+    expected: dict[tuple[int, ...], float] = {(end,): first[end].item() for end in ENDS}
     for a, b in product(range(vocabulary), range(vocabulary)):
         if a not in ENDS:
             expected[a, b] = (first[a] * second[a, b]).item()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -147,7 +148,7 @@ class Network:
         return functional.rms_norm(states, weight.shape, weight, self.eps).to(self.dtype)
 
 
-def _layer(layer: nn.Module, dtype: torch.dtype) -> Layer:
+def _layer(layer: Any, dtype: torch.dtype) -> Layer:
     attention, mlp = layer.self_attn, layer.mlp
     qkv, qkv_bias = _beside((attention.q_proj, attention.k_proj, attention.v_proj), dtype)
     gate_up, gate_up_bias = _beside((mlp.gate_proj, mlp.up_proj), dtype)

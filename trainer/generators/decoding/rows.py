@@ -105,8 +105,8 @@ class Decoding:
         for source, target in zip(sources, targets, strict=True):
             order[target] = source
         if sources:
-            reach = int(self._places.max()) + 1
-            self._cache.move(*(torch.tensor(each, device=self._device) for each in (sources, targets)), reach)
+            there, here = torch.tensor([sources, targets], device=self._device)
+            self._cache.move(there, here, int(self._places.max()) + 1)
         kept = torch.tensor(order, dtype=torch.long)
         self._rows = [self._rows[row] for row in order]
         self._uniforms = self._uniforms[kept]
