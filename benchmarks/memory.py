@@ -24,7 +24,8 @@ from transformers import PreTrainedModel
 
 from trainer.config import ModelConfig
 from trainer.forecast.memory import LOGITS_BYTES
-from trainer.policy.logprob import TokenBatch, collate, logprobs_and_entropies, response_states
+from trainer.policy.collate import TokenBatch, collate
+from trainer.policy.logprob import logprobs_and_entropies, response_states
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.rollout import Problem, Rollout
 

@@ -16,7 +16,8 @@ from trainer.bases.ensure import ensure_base
 from trainer.config import ModelConfig, TrialConfig
 from trainer.engines.torch_engine import TorchEngine
 from trainer.generators.transformers_generator import TransformersGenerator
-from trainer.policy.logprob import collate, logprobs_and_entropies
+from trainer.policy.collate import collate
+from trainer.policy.logprob import logprobs_and_entropies
 from trainer.policy.model import build_model, load_pair, load_policy, load_tokenizer
 from trainer.policy.recompute import enable_recompute
 from trainer.record.directory import State, TrialIdentity, TrialRecord

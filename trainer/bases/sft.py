@@ -15,7 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trainer.bases.supervise import OnStep
 from trainer.config import SftRecipe
 from trainer.errors import ConfigError
-from trainer.policy.logprob import collate, logprobs_and_entropies
+from trainer.policy.collate import collate
+from trainer.policy.logprob import logprobs_and_entropies
 from trainer.policy.packing import pack
 from trainer.policy.prompts import encode_prompt
 from trainer.rollout import Problem, Rollout

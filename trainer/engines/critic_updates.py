@@ -19,7 +19,7 @@ from trainer.algorithm.critic import value_terms
 from trainer.config import AlgorithmConfig, EngineConfig, OptimConfig
 from trainer.engines.passes import autocast, num_tokens
 from trainer.errors import DivergedError
-from trainer.policy.logprob import collate
+from trainer.policy.collate import collate
 from trainer.policy.packing import pack
 from trainer.policy.value_model import Critic
 from trainer.rollout import Rollout

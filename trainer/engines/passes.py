@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -13,9 +15,11 @@ from trainer.algorithm.batch import MiniBatch, Sample, with_gradient
 from trainer.algorithm.loss import importance_weights, kl_terms, preference_terms, token_terms, token_weights
 from trainer.config import AlgorithmConfig, EngineConfig
 from trainer.config.choices import Objective
-from trainer.policy.attention import compute_dtype, takes_packed
-from trainer.policy.logprob import collate, logprobs_alone, logprobs_and_entropies
+from trainer.policy.attention import compute_dtype, layer_cost, takes_packed, takes_shared
+from trainer.policy.collate import TokenBatch, collate, collate_shared
+from trainer.policy.logprob import logprobs_alone, logprobs_and_entropies
 from trainer.policy.packing import MicroBatch, deal, pack_pairs
+from trainer.policy.sharing import deal_shared
 from trainer.rollout import Rollout, Scores
 
 
@@ -57,8 +61,8 @@ class Passes:
         logprobs: dict[int, Tensor] = {}
         entropies: dict[int, Tensor] = {}
         references: dict[int, Tensor] = {}
-        for micro in self._share(policy, [num_tokens(r) for r in rollouts]):
-            batch = collate([rollouts[row] for row in micro.rows], self._device, takes_packed(policy))
+        for micro in self._share(policy, rollouts):
+            batch = self._collate(policy, [rollouts[row] for row in micro.rows], micro)
             with self._autocast:
                 values, entropy = self._forward(policy, batch, self._config.logit_chunk_tokens)
                 ref_values = logprobs_alone(reference, batch, self._config.logit_chunk_tokens)
@@ -89,7 +93,7 @@ class Passes:
         totals = self._spared(mini, weights, scores, algorithm) if self._rank == 0 else {}
         for micro in self.share(policy, mini, algorithm):
             used = [weights[row] if micro.counts else 0.0 for row in micro.rows]
-            loss, sums = self._loss(policy, mini, micro.rows, used, scores, algorithm)
+            loss, sums = self._loss(policy, mini, micro, used, scores, algorithm)
             backward(loss)
             for name, value in sums.items():
                 totals[name] = totals.get(name, 0.0) + (value.item() if micro.counts else 0.0)
@@ -98,28 +102,38 @@ class Passes:
     def share(self, policy: PreTrainedModel, mini: MiniBatch, algorithm: AlgorithmConfig) -> list[MicroBatch]:
         """This rank's micro-batches of `mini`, in the order of their passes. DPO's pairs stay together, on one rank."""
         rows = with_gradient(mini.samples, algorithm)
-        lengths = [mini.samples[row].num_tokens for row in rows]
         if algorithm.objective is Objective.dpo:
+            lengths = [mini.samples[row].num_tokens for row in rows]
             packed = pack_pairs(lengths, self._config.micro_batch_tokens, padded=not takes_packed(policy))
             return [MicroBatch(tuple(places)) for places in packed]
-        dealt = self._share(policy, lengths)
-        return [MicroBatch(tuple(rows[place] for place in micro.rows), micro.counts) for micro in dealt]
+        dealt = self._share(policy, [mini.samples[row].rollout for row in rows])
+        return [replace(micro, rows=tuple(rows[place] for place in micro.rows)) for micro in dealt]
 
-    def _share(self, policy: PreTrainedModel, lengths: Sequence[int]) -> list[MicroBatch]:
-        return deal(lengths, self._config.micro_batch_tokens, self._ranks, padded=not takes_packed(policy))[self._rank]
+    def _share(self, policy: PreTrainedModel, rollouts: Sequence[Rollout]) -> list[MicroBatch]:
+        budget = self._config.micro_batch_tokens
+        if takes_shared(policy):
+            return deal_shared(rollouts, layer_cost(policy), budget, self._ranks)[self._rank]
+        lengths = [num_tokens(rollout) for rollout in rollouts]
+        return deal(lengths, budget, self._ranks, padded=not takes_packed(policy))[self._rank]
+
+    def _collate(self, policy: PreTrainedModel, rollouts: Sequence[Rollout], micro: MicroBatch) -> TokenBatch:
+        if micro.shared is None:
+            return collate(rollouts, self._device, takes_packed(policy))
+        following = iter(rollouts)
+        return collate_shared([list(islice(following, size)) for size in micro.shared], self._device)
 
     def _loss(
         self,
         policy: PreTrainedModel,
         mini: MiniBatch,
-        rows: Sequence[int],
+        micro: MicroBatch,
         weights: Sequence[float],
         scores: Scores,
         algorithm: AlgorithmConfig,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """One micro-batch's share of the mini-batch's loss and sums."""
-        samples = [mini.samples[row] for row in rows]
-        batch = collate([sample.rollout for sample in samples], self._device, takes_packed(policy))
+        samples = [mini.samples[row] for row in micro.rows]
+        batch = self._collate(policy, [sample.rollout for sample in samples], micro)
         with self._autocast:
             logprobs, entropies = self._forward(
                 policy, batch, self._config.logit_chunk_tokens, entropy_grad=algorithm.entropy_coeff > 0

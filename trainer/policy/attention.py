@@ -19,9 +19,11 @@ from transformers.utils import is_flash_attn_2_available
 from trainer.config import EngineConfig
 from trainer.config.choices import Attention, Dtype
 from trainer.errors import ConfigError
+from trainer.policy.sharing import LayerCost
 
 SDPA, FLASH = "sdpa", "flash_attention_2"  # Hugging Face's names
 PADDED = (SDPA, "eager")
+SHARING = ("llama", "qwen2")  # whose masks and positions are known to be taken as they are given
 
 
 def compute_dtype(config: EngineConfig, device: torch.device) -> torch.dtype:
@@ -43,6 +45,28 @@ def implementation(config: EngineConfig, device: torch.device) -> str:
 def takes_packed(model: PreTrainedModel) -> bool:
     """Whether the model's attention keeps apart sequences that lie end to end in one row."""
     return model.config._attn_implementation not in PADDED
+
+
+def takes_shared(model: PreTrainedModel) -> bool:
+    """Whether the model attends by a mask of one's own, with which several responses share a prompt's row.
+
+    torch's attention takes one. A model whose attention slides would have its own mask replaced by it.
+    """
+    config = model.config
+    slides = "sliding_attention" in (getattr(config, "layer_types", None) or ())
+    return config._attn_implementation == SDPA and config.model_type in SHARING and not slides
+
+
+def layer_cost(model: PreTrainedModel) -> LayerCost:
+    """Of one layer: every weight once a token; queries with keys, and weights with values, in every head.
+
+    By its configuration, for the weights themselves may lie in shards.
+    """
+    config = model.config
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    queries, keys = head * config.num_attention_heads, head * config.num_key_value_heads
+    linear = config.hidden_size * (2 * queries + 2 * keys + 3 * config.intermediate_size)
+    return LayerCost(linear, 2 * queries)
 
 
 @contextmanager

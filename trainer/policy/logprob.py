@@ -15,66 +15,14 @@ linear_cross_entropy and cut-cross-entropy give no entropy.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from trainer.policy.collate import TokenBatch
 from trainer.policy.recompute import recomputed
-from trainer.rollout import Rollout
-
-
-@dataclass(frozen=True, slots=True)
-class Packing:
-    """Where sequences laid end to end begin and end, for attention that keeps them apart.
-
-    position_ids: [1, N], from 0 in each sequence. boundaries: int32 [B + 1], 0 and the ends. longest: in tokens.
-    Sequences of 2 and 3 tokens have position_ids [[0, 1, 0, 1, 2]] and boundaries [0, 2, 5].
-    """
-
-    position_ids: Tensor
-    boundaries: Tensor
-    longest: int
-
-
-@dataclass(frozen=True, slots=True)
-class TokenBatch:
-    """Responses with their prompts, either padded on the right, so that causal attention alone hides the padding, or
-    packed end to end.
-
-    input_ids: [B, L] prompt, response, padding; or [1, N] if packed. mask: bool [B, T], true on response tokens, where
-    T is the longest response. targets: [R] the response tokens, row by row. positions: [R] index into the flattened
-    hidden states of the position that predicts each of them.
-    """
-
-    input_ids: Tensor
-    mask: Tensor
-    targets: Tensor
-    positions: Tensor
-    packing: Packing | None = None
-
-
-def collate(rollouts: Sequence[Rollout], device: torch.device, packed: bool = False) -> TokenBatch:
-    """Padding uses token 0: what it holds is never read."""
-    sequences = [torch.tensor(r.prompt_ids + r.response_ids) for r in rollouts]
-    lengths = [len(sequence) for sequence in sequences]
-    ends = torch.tensor([0, *lengths]).cumsum(0)
-    starts = ends[:-1] if packed else torch.arange(len(rollouts)) * max(lengths)
-    responses = [len(r.response_ids) for r in rollouts]
-    first = starts + torch.tensor([len(r.prompt_ids) - 1 for r in rollouts])
-    positions = torch.cat([torch.arange(n) + at for n, at in zip(responses, first.tolist(), strict=True)])
-    targets = torch.tensor([token for r in rollouts for token in r.response_ids])
-    mask = torch.arange(max(responses)) < torch.tensor(responses)[:, None]
-    packing = None
-    if packed:
-        input_ids = torch.cat(sequences)[None]
-        position_ids = torch.cat([torch.arange(length) for length in lengths])[None]
-        packing = Packing(position_ids.to(device), ends.to(device, torch.int32), max(lengths))
-    else:
-        input_ids = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
-    return TokenBatch(input_ids.to(device), mask.to(device), targets.to(device), positions.to(device), packing)
 
 
 def logprobs_and_entropies(
@@ -120,18 +68,18 @@ def logprobs_alone(model: PreTrainedModel, batch: TokenBatch, chunk_tokens: int)
 
 def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
     """[R, hidden size]: for each response token the last layer's state at the position before it."""
-    packing = batch.packing
-    arguments = (
-        {}
-        if packing is None
-        else {
+    arguments: dict[str, Tensor | int] = {}
+    if batch.packing is not None:
+        packing = batch.packing
+        arguments = {
             "position_ids": packing.position_ids,
             "cu_seq_lens_q": packing.boundaries,
             "cu_seq_lens_k": packing.boundaries,
             "max_length_q": packing.longest,
             "max_length_k": packing.longest,
         }
-    )
+    elif batch.sharing is not None:
+        arguments = {"position_ids": batch.sharing.position_ids, "attention_mask": batch.sharing.visible}
     with recomputed(model):
         hidden: Tensor = model.base_model(input_ids=batch.input_ids, use_cache=False, **arguments).last_hidden_state
     return hidden.flatten(0, 1)[batch.positions]

@@ -49,10 +49,14 @@ def pack_pairs(lengths: Sequence[int], token_budget: int, padded: bool = True) -
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """Positions of the sequences of one pass. Where it does not count, a rank repeats a row only to keep in step."""
+    """Positions of the sequences of one pass. Where it does not count, a rank repeats a row only to keep in step.
+
+    `shared`, where prompts are shared, says how many of `rows`, in their order, lie behind one prompt each.
+    """
 
     rows: tuple[int, ...]
     counts: bool = True
+    shared: tuple[int, ...] | None = None
 
 
 def deal(lengths: Sequence[int], token_budget: int, ranks: int, padded: bool = True) -> list[list[MicroBatch]]:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from trainer.policy.logprob import TokenBatch, response_states, to_rows
+from trainer.policy.collate import TokenBatch
+from trainer.policy.logprob import response_states, to_rows
 
 
 class Critic(nn.Module):

@@ -22,7 +22,7 @@ from trainer.config.compose import compose
 from trainer.engines.torch_engine import TorchEngine
 from trainer.errors import ConfigError, DivergedError
 from trainer.measure import measure
-from trainer.policy.logprob import collate
+from trainer.policy.collate import collate
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.policy.value_model import Critic
 from trainer.rollout import Group, Scores

@@ -19,7 +19,8 @@ from trainer.config import AlgorithmConfig, BaseRecipe, ModelConfig, SftRecipe, 
 from trainer.config.choices import Architecture
 from trainer.config.compose import compose
 from trainer.errors import ConfigError
-from trainer.policy.logprob import collate, logprobs_and_entropies
+from trainer.policy.collate import collate
+from trainer.policy.logprob import logprobs_and_entropies
 from trainer.policy.model import build_model, character_tokenizer, load_policy, load_tokenizer
 from trainer.policy.prompts import encode_prompt
 from trainer.record.identity import base_hash

@@ -20,7 +20,8 @@ from trainer.errors import ConfigError
 from trainer.forecast.estimate import RESERVED_GIB, estimate
 from trainer.forecast.memory import BUCKET_VALUES, GIB, LOGITS_BYTES, PROCESS_GIB, Pass, largest_pass
 from trainer.forecast.shapes import TOY_VOCABULARY, parameters_on_meta, shape_of
-from trainer.policy.logprob import collate, response_states
+from trainer.policy.collate import collate
+from trainer.policy.logprob import response_states
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.rollout import Problem, Rollout
 

@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 
 from trainer.config import ModelConfig, RolloutConfig
 from trainer.generators.native_generator import NativeGenerator
-from trainer.policy.logprob import collate, logprobs_and_entropies
+from trainer.policy.collate import collate
+from trainer.policy.logprob import logprobs_and_entropies
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.rollout import Problem, Rollout
 

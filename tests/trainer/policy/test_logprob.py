@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 
 from trainer.config import ModelConfig
 from trainer.config.choices import Architecture
-from trainer.policy.logprob import collate, logprobs_alone, logprobs_and_entropies
+from trainer.policy.collate import collate
+from trainer.policy.logprob import logprobs_alone, logprobs_and_entropies
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.rollout import Problem, Rollout
 

@@ -17,7 +17,8 @@ from trainer.config.choices import Architecture, Attention, Dtype
 from trainer.engines.torch_engine import TorchEngine
 from trainer.errors import ConfigError
 from trainer.policy.attention import SDPA, attending_to_padding, implementation, takes_packed
-from trainer.policy.logprob import collate, logprobs_and_entropies
+from trainer.policy.collate import collate
+from trainer.policy.logprob import logprobs_and_entropies
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.policy.packing import pack
 from trainer.policy.recompute import enable_recompute

@@ -13,7 +13,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from trainer.config import ModelConfig
 from trainer.config.choices import Architecture
 from trainer.errors import ConfigError
-from trainer.policy.logprob import TokenBatch, collate, logprobs_and_entropies
+from trainer.policy.collate import TokenBatch, collate
+from trainer.policy.logprob import logprobs_and_entropies
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.policy.recompute import enable_recompute, recomputed
 from trainer.rollout import Problem, Rollout

@@ -17,9 +17,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from trainer.config.choices import Architecture
 from trainer.config.compose import compose
 from trainer.config.pretrained import Pretrained, pretrained
+from trainer.policy.collate import collate
 from trainer.policy.ends import ends_of
 from trainer.policy.folder import positions
-from trainer.policy.logprob import collate, logprobs_and_entropies
+from trainer.policy.logprob import logprobs_and_entropies
 from trainer.policy.model import load_policy, load_tokenizer
 from trainer.policy.prompts import encode_prompt
 from trainer.pretrained.fetch import fetch
