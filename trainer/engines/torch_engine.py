@@ -44,7 +44,7 @@ class TorchEngine:
         self._passes = Passes(config, max_response_length, device)
         self._grad_clip = optim.grad_clip
         self._optimizer = torch.optim.AdamW(
-            policy.parameters(), betas=(optim.beta1, optim.beta2), weight_decay=optim.weight_decay
+            policy.parameters(), betas=(optim.beta1, optim.beta2), weight_decay=optim.weight_decay, fused=True
         )
         self._critic = None if critic is None else CriticUpdates(critic, config, optim, device)
 
@@ -65,7 +65,7 @@ class TorchEngine:
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         self._optimizer.step()
-        if not all(torch.isfinite(parameter).all() for parameter in self.policy.parameters()):
+        if not torch.nn.utils.get_total_norm(self.policy.parameters()).isfinite():  # one pass over the weights, no mask
             raise DivergedError("a weight is not finite")
         return {**actor_metrics(totals, norm, lr, algorithm), **critic_metrics}
 

@@ -11,6 +11,7 @@ from functools import cache
 import pytest
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from trainer import keys
 from trainer.algorithm.advantage import assign
@@ -20,6 +21,7 @@ from trainer.config.choices import LossAggMode
 from trainer.config.compose import compose
 from trainer.engines.torch_engine import TorchEngine
 from trainer.errors import DivergedError
+from trainer.policy.collate import TokenBatch
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.rollout import Group, Problem, Rollout, Scores, Verdict
 
@@ -163,10 +165,16 @@ MODES = {
 
 
 def forwarded_rows(trained: TorchEngine) -> list[int]:
-    """A list that the rows of each of the policy's forward passes are added to."""
+    """A list that the responses of each of the policy's forward passes are added to."""
     seen: list[int] = []
-    hook: Callable[..., None] = lambda _, inputs: seen.append(inputs[0].shape[0])  # noqa: E731
-    trained.policy.get_input_embeddings().register_forward_pre_hook(hook)
+    passes = trained._passes
+    usual = passes._forward
+
+    def counting(policy: PreTrainedModel, batch: TokenBatch, *rest: int, **named: bool) -> tuple[Tensor, Tensor]:
+        seen.append(len(batch.mask))
+        return usual(policy, batch, *rest, **named)
+
+    passes._forward = counting
     return seen
 
 
