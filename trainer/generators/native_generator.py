@@ -54,14 +54,15 @@ class NativeGenerator:
         decoding = Decoding(
             network, self._ends, at_once, longest, self._config.max_response_length, self._policy.device
         )
-        seen: dict[str, int] = {}
-        waiting: list[list[Response]] = []
-        for row, (problem, prompt) in enumerate(zip(problems, prompts, strict=True)):
-            again = seen[problem.id] = seen.get(problem.id, -1) + 1
-            own = derive(seed, problem.id, *([again] if again else []))
-            waiting.append([Response(row, i, prompt, derive(own, i)) for i in range(n)])
-        decoding.run(waiting)
-        return [[self._rollout(problems[own[0].row], response) for response in own] for own in waiting]
+        groups = [
+            [Response(i, prompt, derive(seed, problem.id, i)) for i in range(n)]
+            for problem, prompt in zip(problems, prompts, strict=True)
+        ]
+        decoding.run(groups)
+        return [
+            [self._rollout(problem, response) for response in group]
+            for problem, group in zip(problems, groups, strict=True)
+        ]
 
     @torch.no_grad()
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:

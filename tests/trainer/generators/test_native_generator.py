@@ -63,13 +63,12 @@ def test_shares_of_two_ranks_are_what_one_draws(policy: PreTrainedModel) -> None
         assert tokens(generator(policy).sample(PROBLEMS[rank::2], 3, seed=3)) == whole[rank::2]
 
 
-def test_another_seed_another_response_and_a_problem_twice_is_drawn_twice(policy: PreTrainedModel) -> None:
+def test_another_seed_or_problem_another_response(policy: PreTrainedModel) -> None:
     first, other = (tokens(generator(policy).sample(PROBLEMS[:1], 8, seed)) for seed in (1, 2))
     assert first != other
     assert len(set(first[0])) > 4, "the responses of a group differ"
-    once, again = tokens(generator(policy).sample([PROBLEMS[0], PROBLEMS[0]], 8, 1))
-    assert once == first[0]
-    assert set(once) != set(again)
+    namesake = replace(PROBLEMS[0], id="another")
+    assert tokens(generator(policy).sample([namesake], 8, 1)) != first
 
 
 def test_its_logprobs_are_the_scorers(policy: PreTrainedModel) -> None:

@@ -11,13 +11,16 @@ from torch import Tensor
 from trainer.generators.decoding.cache import Cache
 from trainer.generators.decoding.draw import draw, uniforms
 from trainer.generators.decoding.network import Network
+from trainer.policy.packing import pack
+
+PREFILL_TOKENS = 16_384  # of prompts in one pass, padding included
+LOGITS = 2**24  # at a time: with their sums in float64 some 300 MiB
 
 
 @dataclass(slots=True)
 class Response:
-    """One response on its way: number `index` to the problem at `row` of the call."""
+    """One response on its way: number `index` to its problem."""
 
-    row: int
     index: int
     prompt: tuple[int, ...]
     seed: int
@@ -55,7 +58,7 @@ class Decoding:
                 reach = int(self._places.max()) + 1
                 states = self._network.step(self._last, self._places, self._cache, reach)
                 self._places = self._places + 1
-                self._take(self._network.logits(states), 0)
+                self._take(states, 0)
 
     def _room_for(self, waiting: Sequence[Sequence[Response]]) -> bool:
         """A quarter of the rows are free, or all that wait fit: a pass for each prompt by itself would cost more."""
@@ -69,23 +72,38 @@ class Decoding:
         while waiting and len(self._rows) + len(waiting[-1]) <= self._at_once:
             groups.append(waiting.pop())
             self._rows.extend(groups[-1])
-        slots = list(torch.arange(old, len(self._rows), device=self._device).split([len(own) for own in groups]))
-        states = self._network.prefill([own[0].prompt for own in groups], self._cache, slots)
-        sizes = torch.tensor([len(own) for own in groups], device=self._device)
-        logits = self._network.logits(states).repeat_interleave(sizes, 0)
+        slots = torch.arange(old, len(self._rows), device=self._device).split([len(group) for group in groups])
+        prompts = [group[0].prompt for group in groups]
+        sizes = torch.tensor([len(group) for group in groups], device=self._device)
+        states = self._prefill(prompts, slots).repeat_interleave(sizes, 0)
         fresh = self._rows[old:]
         begun = torch.tensor([len(response.prompt) for response in fresh], device=self._device)
         self._places = torch.cat((self._places, begun))
         self._last = torch.cat((self._last, torch.zeros_like(begun)))
         self._uniforms = torch.cat((self._uniforms, uniforms([r.seed for r in fresh], self._length)))
-        self._take(logits, old)
+        self._take(states, old)
 
-    def _take(self, logits: Tensor, first: int) -> None:
+    def _prefill(self, prompts: Sequence[tuple[int, ...]], slots: Sequence[Tensor]) -> Tensor:
+        """[P, H]: the last state of each prompt, so many at a time as their layers' activations have room for."""
+        passes = pack([len(prompt) for prompt in prompts], PREFILL_TOKENS)
+        states = [
+            self._network.prefill([prompts[i] for i in places], self._cache, [slots[i] for i in places])
+            for places in passes
+        ]
+        order = torch.tensor([place for places in passes for place in places], device=self._device)
+        return torch.cat(states)[order.argsort()]
+
+    def _take(self, states: Tensor, first: int) -> None:
         """Draws a token for each of the rows from `first` on, and lets go those that have ended."""
         rows = self._rows[first:]
         drawn = torch.tensor([len(response.tokens) for response in rows])
         uniform = self._uniforms[first:][torch.arange(len(rows)), drawn].to(self._device)
-        tokens, logprobs = draw(logits, uniform)
+        together = max(1, LOGITS // len(self._network.head))
+        parts = [
+            draw(self._network.logits(some), numbers)
+            for some, numbers in zip(states.split(together), uniform.split(together), strict=True)
+        ]
+        tokens, logprobs = (torch.cat(each) for each in zip(*parts, strict=True))
         self._last[first:] = tokens
         full = (drawn + 1 == self._length).to(self._device)
         ended = (torch.isin(tokens, self._ends) | full).tolist()
