@@ -1,9 +1,9 @@
-"""Prints how many tokens a second the two generators sample, on the same prompts with the same weights.
+"""Prints how many tokens a second the generators sample, on the same prompts with the same weights.
 
 python benchmarks/generation.py [--prompts 48] [--n 4] [--length 48] [--hidden 64 256] [--repeats 3]
 
 Each repetition has a seed of its own; the first is shown apart, for it warms up. Weights are random, so that
-most responses run to the maximal length. Needs vLLM for its half of the table.
+most responses run to the maximal length. Needs vLLM for its lines of the table.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
     table = Table("parameters", "generator", "start, s", "first, tokens/s", "then, tokens/s", "hand-over, s")
     problems = [Problem(str(i), f"{i}+{3 * i}+{7 * i}=", "", "set", "level") for i in range(given.prompts)]
     for hidden in given.hidden:
-        for backend in ("transformers", "vllm"):
+        for backend in ("transformers", "native", "vllm"):
             if backend == "vllm" and find_spec("vllm") is None:
                 continue
             config = compose(

@@ -13,6 +13,7 @@ from scipy import stats
 from transformers import PreTrainedModel
 
 from trainer.config import ModelConfig, RolloutConfig
+from trainer.generators.decoding import rows
 from trainer.generators.native_generator import NativeGenerator
 from trainer.policy.collate import collate
 from trainer.policy.logprob import logprobs_and_entropies
@@ -55,6 +56,15 @@ def test_a_response_is_the_same_whatever_shares_its_batch(policy: PreTrainedMode
             tokens(generator(policy, replace(ROLLOUT, max_tokens_in_flight=at_once)).sample(PROBLEMS, 4, seed=3))
             == whole
         )
+
+
+def test_prompts_and_logits_in_parts_make_no_difference(
+    policy: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tokens(generator(policy).sample(PROBLEMS, 4, seed=3))
+    monkeypatch.setattr(rows, "PREFILL_TOKENS", 10)
+    monkeypatch.setattr(rows, "LOGITS", 98 * 5)
+    assert tokens(generator(policy).sample(PROBLEMS, 4, seed=3)) == whole
 
 
 def test_shares_of_two_ranks_are_what_one_draws(policy: PreTrainedModel) -> None:
