@@ -64,7 +64,7 @@ class Rollout:
     prompt_ids and response_ids hold token ids without padding. response_ids ends with one of the model's ends of
     sequence (`trainer.policy.ends`) when finish_reason is "stop", and holds the maximal number of tokens when it is
     "length"; response is its text, without the end. logprobs has the log-probability of each response token under the
-    policy as the generator computed it, where it tells: vLLM does.
+    policy as the generator computed it, where it tells: vLLM and `native` do.
     """
 
     problem: Problem

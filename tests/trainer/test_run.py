@@ -194,6 +194,22 @@ def test_an_interrupted_trial_goes_on_to_the_same_bits(
     assert times(record.metric_lines())[: len(before)] == before
 
 
+def test_a_trial_of_our_own_sampler_goes_on_to_the_same_bits_and_its_logprobs_are_the_engines(
+    tmp_path: Path, tiny_config: Compose, bases_dir: Path
+) -> None:
+    config = tiny_config(*LONGER, "rollout=native")
+    whole = run(config, tmp_path / "whole", bases_dir)
+    first = start(config, tmp_path / "parts", bases_dir)
+    steps_taken(first, 4)
+    first.close()
+    parts = run(config, tmp_path / "parts", bases_dir)
+    assert numbers(parts) == numbers(whole)
+    assert policy(parts) == policy(whole)
+    differences = [metrics[keys.SYNC_LOGPROB_DIFF_MAX] for step, metrics in numbers(whole) if step]
+    assert len(differences) == 5
+    assert max(differences) < 2e-5
+
+
 @pytest.mark.parametrize("preset", ["ppo", "dpo"])
 def test_what_a_method_learns_beside_the_policy_survives_an_interruption_too(
     preset: str, tmp_path: Path, tiny_config: Compose, bases_dir: Path

@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 import torch
 
 from trainer.config import RolloutConfig, TrialConfig
-from trainer.config.choices import GeneratorBackend
 from trainer.config.device import pick_device
 from trainer.generators import Generator
 from trainer.generators.build import build_generator
+from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.policy.packing import pack
 from trainer.rollout import Group, Problem, Rollout
 from trainer.seeds import derive
 from trainer.tasks import Task
 from trainer.tasks.verify import verify
 
-VLLM_PROBLEMS = 128  # a chunk there: vLLM packs by itself, and waits for the longest response at the end of each
+PROBLEMS = 128  # a chunk where rows go as they end: at the end of each the longest response is waited for
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def respond(
 ) -> list[Group]:
     """k judged responses to each problem, in the problems' order; `prompts` are the lengths of theirs, in tokens.
 
-    Chunks are the generation batches that `rollout.max_tokens_in_flight` bounds, each with a seed of its own. Sampled
-    by transformers, a response therefore depends on the problems of its chunk, as it does in training; by vLLM, where
-    each response has its own seed, chunks change nothing. The same arguments give the same responses on a CPU.
+    Sampled by `generate`, chunks are the batches that `rollout.max_tokens_in_flight` bounds, each with a seed of its
+    own: a response depends on the problems of its chunk, as it does in training. By the other generators, where each
+    response has its own seed, chunks change nothing. The same arguments give the same responses on a CPU.
     """
     generator = build_generator(_sized(config, len(problems), k), place, None, pick_device(config), max(prompts))
     judged: dict[int, Group] = {}
@@ -59,10 +59,12 @@ def respond(
         on_standing(Standing(len(judged), len(problems), doing, right / (k * len(judged)) if judged else None))
 
     try:
-        for number, rows in enumerate(_chunks(prompts, k, config.rollout)):
+        by_batch = isinstance(generator, TransformersGenerator)
+        for number, rows in enumerate(_chunks(prompts, k, config.rollout, by_batch)):
             tell("sampling")
-            at_once = _at_once([prompts[row] for row in rows], k, config.rollout)
-            sampled = _sample(generator, [problems[row] for row in rows], k, at_once, derive(seed, "evaluate", number))
+            at_once = _at_once([prompts[row] for row in rows], k, config.rollout) if by_batch else k
+            own = derive(seed, "evaluate", number if by_batch else 0)
+            sampled = _sample(generator, [problems[row] for row in rows], k, at_once, own)
             tell("checking")
             judged.update(zip(rows, verify(task, sampled), strict=True))
         tell("done")
@@ -77,14 +79,14 @@ def respond(
 
 def _sized(config: TrialConfig, problems: int, k: int) -> TrialConfig:
     """`config` as that of a trial that holds no more at once than this evaluation: no step, one chunk of vLLM's."""
-    evaluation = replace(config.evaluation, problems=min(problems, VLLM_PROBLEMS), k=k)
+    evaluation = replace(config.evaluation, problems=min(problems, PROBLEMS), k=k)
     return replace(config, rollout=replace(config.rollout, prompts_per_step=1, n=1), evaluation=evaluation)
 
 
-def _chunks(prompts: Sequence[int], k: int, config: RolloutConfig) -> Iterator[list[int]]:
+def _chunks(prompts: Sequence[int], k: int, config: RolloutConfig, by_batch: bool) -> Iterator[list[int]]:
     """Rows of problems that are sampled together."""
-    if config.backend is GeneratorBackend.vllm:
-        yield from ([*range(len(prompts))[i : i + VLLM_PROBLEMS]] for i in range(0, len(prompts), VLLM_PROBLEMS))
+    if not by_batch:
+        yield from ([*range(len(prompts))[i : i + PROBLEMS]] for i in range(0, len(prompts), PROBLEMS))
         return
     room = [k * (prompt + config.max_response_length) for prompt in prompts]
     yield from map(sorted, pack(room, config.max_tokens_in_flight))
@@ -92,7 +94,7 @@ def _chunks(prompts: Sequence[int], k: int, config: RolloutConfig) -> Iterator[l
 
 def _at_once(prompts: Sequence[int], k: int, config: RolloutConfig) -> int:
     """Responses a problem in one call: fewer than k where those to a single problem already are too many tokens."""
-    if config.backend is GeneratorBackend.vllm or len(prompts) > 1:
+    if len(prompts) > 1:
         return k
     return max(1, config.max_tokens_in_flight // (prompts[0] + config.max_response_length))
 

@@ -139,7 +139,7 @@ class Dtype(StrEnum):
 
 
 class Attention(StrEnum):
-    """flash: flash-attn on packed tokens, without padding. sdpa: torch's own on padded rows. auto: flash if it runs."""
+    """flash: flash-attn on packed tokens, without padding. sdpa: torch's own on rows. auto: flash if it runs."""
 
     auto = "auto"
     sdpa = "sdpa"

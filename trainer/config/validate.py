@@ -44,14 +44,13 @@ def _not_finite(section: Any, prefix: str = "") -> Iterator[str]:
 
 def _rollout_problems(config: TrialConfig) -> Iterator[str]:
     """What asks for vLLM without it, and shares of memory that are none."""
-    if config.rollout.backend is not GeneratorBackend.vllm:
-        if config.algorithm.tis_clip is not None:
-            yield (
-                "algorithm.tis_clip needs a generator that tells its log-probabilities: set rollout=vllm, or "
-                "tis_clip=null (transformers samples from the very weights that are trained)"
-            )
-        if config.rollout.sleep:
-            yield "rollout.sleep is for vLLM, whose weights are a copy: set rollout=vllm, or rollout.sleep=false"
+    if config.rollout.backend is GeneratorBackend.transformers and config.algorithm.tis_clip is not None:
+        yield (
+            "algorithm.tis_clip needs a generator that tells its log-probabilities: set rollout=vllm or native, or "
+            "tis_clip=null (transformers samples from the very weights that are trained)"
+        )
+    if config.rollout.backend is not GeneratorBackend.vllm and config.rollout.sleep:
+        yield "rollout.sleep is for vLLM, whose weights are a copy: set rollout=vllm, or rollout.sleep=false"
     if not 0 < config.rollout.gpu_memory_utilization < 1:
         yield (
             f"rollout.gpu_memory_utilization={config.rollout.gpu_memory_utilization} must lie between 0 and 1: it is "

@@ -35,7 +35,7 @@ class CriticUpdates:
         self._grad_clip = optim.grad_clip
         self._autocast = autocast(config, device)
         self._optimizer = torch.optim.AdamW(
-            critic.parameters(), betas=(optim.beta1, optim.beta2), weight_decay=optim.weight_decay
+            critic.parameters(), betas=(optim.beta1, optim.beta2), weight_decay=optim.weight_decay, fused=True
         )
 
     @torch.no_grad()

@@ -94,10 +94,12 @@ class DeepSpeedEngine:
             self._controller.close()
 
     def _param_groups(self, count: int) -> list[dict[str, Any]]:
-        """As torch's AdamW writes them."""
+        """As the embedded engine's AdamW writes them."""
         optim = self._config.optim
         parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(count)]
-        optimizer = torch.optim.AdamW(parameters, betas=(optim.beta1, optim.beta2), weight_decay=optim.weight_decay)
+        optimizer = torch.optim.AdamW(
+            parameters, betas=(optim.beta1, optim.beta2), weight_decay=optim.weight_decay, fused=True
+        )
         groups: list[dict[str, Any]] = optimizer.state_dict()["param_groups"]
         return groups
 

@@ -31,7 +31,8 @@ def autocast(config: EngineConfig, device: torch.device) -> torch.autocast:
 class Passes:
     """Scores and differentiates on `device`, in micro-batches of at most `config.micro_batch_tokens` tokens.
 
-    Whether these are padded rows or packed end to end is the attention's choice (`trainer.policy.attention`).
+    Whether these are padded rows, rows that share a prompt, or packed end to end is the attention's choice
+    (`trainer.policy.attention`).
 
     Of `ranks` processes that are given the same samples, this is number `rank`: it takes its own share of them.
     `forward` is what runs the policy: an engine that wraps it puts itself in between.

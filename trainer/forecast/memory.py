@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from trainer.config import TrialConfig
 from trainer.config.accelerators import Accelerator
-from trainer.config.choices import Baseline, Dtype, EngineBackend, GeneratorBackend, Offload
+from trainer.config.choices import Baseline, Dtype, EngineBackend, GeneratorBackend, Objective, Offload
 from trainer.forecast.shapes import Shape
 from trainer.policy.lengths import tokens_at_once
+from trainer.policy.sharing import LayerCost, responses_a_row
 
 GIB = 2**30
 BUCKET_VALUES = 5e8  # of ZeRO's reduce_bucket_size, its default
@@ -31,8 +32,9 @@ LOGITS_BYTES = 12  # a logit: its log-probability, their gradient and one tempor
 class Memory:
     """Bytes on the fullest GPU (or of the process, on a CPU), and in the host's memory where DeepSpeed offloads.
 
-    generator is its cache, `lent` if updates can have its memory; copy are its own weights where it has some, but for
-    vLLM on a GPU, whose generator is the whole share that it takes. scoring is what a forward pass over a micro-batch
+    generator is its cache (of `native` its weights too, as they are while it samples), `lent` if updates can have its
+    memory; copy are its own weights where it has some, but for vLLM on a GPU, whose generator is the whole share that
+    it takes. scoring is what a forward pass over a micro-batch
     needs. `kept` if the gradients' memory stays theirs between updates: ZeRO-3 takes it once, with a bucket to reduce
     them in; plain gradients stay until the next ones come. process is what there is before any model.
     """
@@ -68,12 +70,23 @@ class Pass:
     predicted: float
 
 
-def largest_pass(config: TrialConfig, problems: int, n: int, prompt_tokens: int) -> Pass:
+def largest_pass(config: TrialConfig, shape: Shape, problems: int, n: int, prompt_tokens: int) -> Pass:
     """Of n responses to each of `problems` prompts, dealt out over the ranks; prompts of `prompt_tokens` at most."""
-    response = config.rollout.max_response_length
-    length, rows = prompt_tokens + response, math.ceil(problems * n / config.engine.ranks)
-    tokens = min(max(config.engine.micro_batch_tokens, length), rows * length)
+    response, budget = config.rollout.max_response_length, config.engine.micro_batch_tokens
+    rows = math.ceil(problems * n / config.engine.ranks)
+    behind = _behind_a_prompt(config, shape, n, prompt_tokens)
+    length = prompt_tokens + behind * response
+    tokens = min(max(budget, prompt_tokens + response), math.ceil(rows / behind) * length)
     return Pass(tokens, min(config.engine.logit_chunk_tokens, rows * response, tokens))
+
+
+def _behind_a_prompt(config: TrialConfig, shape: Shape, n: int, prompt_tokens: int) -> int:
+    """Responses that share a prompt's copy, where that is certain: a GPU may have flash attention, which packs."""
+    if config.resources.gpus or config.algorithm.objective is Objective.dpo:
+        return 1
+    cost = LayerCost(shape.body_parameters / shape.num_layers, 2 * shape.attention_width)
+    responses = [config.rollout.max_response_length] * n
+    return responses_a_row(prompt_tokens, responses, cost, config.engine.micro_batch_tokens)
 
 
 def in_bfloat16(config: TrialConfig) -> bool:
@@ -111,9 +124,11 @@ def memory_of(
         host, weights = host + weights * engine.ranks, 0.0
 
     kept = shape.activation_bytes(2 if bf16 else 4, width)
+    if _behind_a_prompt(config, shape, config.rollout.n, prompt_tokens) > 1:  # a mask has keys and values repeated
+        kept += 2 * (2 if bf16 else 4) * (shape.attention_width - shape.kv_width)
     layers = 1 if engine.gradient_checkpointing else shape.num_layers
     stored = shape.num_layers * shape.hidden_size * width if engine.gradient_checkpointing else 0
-    update, scored = _passes(config, prompt_tokens)
+    update, scored = _passes(config, shape, prompt_tokens)
     logit = shape.vocab_size * LOGITS_BYTES
     return Memory(
         weights=weights,
@@ -132,17 +147,17 @@ def memory_of(
     )
 
 
-def _passes(config: TrialConfig, prompt_tokens: int) -> tuple[Pass, Pass]:
+def _passes(config: TrialConfig, shape: Shape, prompt_tokens: int) -> tuple[Pass, Pass]:
     """The largest of an update, and the larger of those that score a step and an evaluation."""
     rollout, evaluation = config.rollout, config.evaluation
     each = rollout.prompts_per_step // config.trainer.updates_per_step
     evaluated = min(evaluation.problems, evaluation.score_problems or evaluation.problems)
     step, held_out = (
-        largest_pass(config, problems, n, prompt_tokens)
+        largest_pass(config, shape, problems, n, prompt_tokens)
         for problems, n in ((rollout.prompts_per_step, rollout.n), (evaluated, evaluation.k))
     )
     scored = Pass(max(step.tokens, held_out.tokens), max(step.predicted, held_out.predicted))
-    return largest_pass(config, each, rollout.n, prompt_tokens), scored
+    return largest_pass(config, shape, each, rollout.n, prompt_tokens), scored
 
 
 def _copy(config: TrialConfig, parameters: int, device: Accelerator | None, bf16: bool) -> float:

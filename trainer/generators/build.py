@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from trainer.config import TrialConfig
 from trainer.config.choices import GeneratorBackend
 from trainer.config.machine import check_installed
+from trainer.errors import ConfigError
 from trainer.generators import Generator
 from trainer.generators.decoding.network import refusal
 from trainer.generators.native_generator import NativeGenerator
@@ -52,6 +53,11 @@ def _native(config: TrialConfig, policy: PreTrainedModel) -> bool:
     if config.rollout.backend is not GeneratorBackend.native:
         return False
     reason = refusal(policy)
+    if reason is not None and config.algorithm.tis_clip is not None:
+        raise ConfigError(
+            f"rollout.backend=native cannot compute this model, {reason}, and transformers does not tell the "
+            "log-probabilities that algorithm.tis_clip needs: set rollout=vllm, or tis_clip=null"
+        )
     if reason is not None:
         log.warning("rollout.backend=native cannot compute this model, %s: transformers samples instead", reason)
     return reason is None

@@ -1,8 +1,9 @@
-"""Decoding without `generate`, for decoders of the Llama family: the default wherever it can compute the model.
+"""Decoding without `generate`, for decoders of the Llama family.
 
 Each prompt goes through the network once for all of its responses; a response that has ended leaves its row to others
-that wait; each has random numbers of its own, so that it is the same whatever shares its batch. `generate`
-(`trainer.generators.transformers_generator`) computes every row until the last one has ended.
+that wait; each has random numbers of its own, so that what shares its batch makes no difference beyond rounding, which
+in float32 all but never, in bfloat16 at times moves a draw. `generate` (`trainer.generators.transformers_generator`)
+computes every row until the last one has ended.
 """
 
 from __future__ import annotations
@@ -47,10 +48,12 @@ class NativeGenerator:
 
     @torch.no_grad()
     def sample(self, problems: Sequence[Problem], n: int, seed: int) -> list[list[Rollout]]:
+        if not problems:
+            return []
         prompts = [tuple(ids) for ids in encode_within(self._tokenizer, self._room, problems)]
         longest = max(map(len, prompts)) + self._config.max_response_length
         network = Network(self._policy, self._dtype, longest)
-        at_once = max(n, min(n * len(prompts), self._config.max_tokens_in_flight // longest))
+        at_once = max(1, min(n * len(prompts), self._config.max_tokens_in_flight // longest))
         decoding = Decoding(
             network, self._ends, at_once, longest, self._config.max_response_length, self._policy.device
         )

@@ -1,10 +1,11 @@
-"""Which attention a model uses, and with it whether sequences are padded or packed.
+"""Which attention a model uses, and with it how sequences lie in a pass: padded, packed, or behind shared prompts.
 
 flash: flash-attn's variable-length kernel, on a CUDA device and in bfloat16. Sequences lie end to end in one row
 [1, N] without any padding; the kernel is told where each begins. Not run on a GPU yet: what is packed is tested on a
 CPU, with an attention of the same calling convention.
-sdpa: torch's own fused attention, everywhere. Sequences are sorted by length and padded on the right to rows [B, L]; a
-mask of blocks over packed tokens would have it compute N * N scores, slower than the padding costs.
+sdpa: torch's own fused attention, everywhere. Sequences are sorted by length and padded on the right to rows [B, L],
+or, where that costs less, several responses lie behind one copy of their prompt, under a mask (`policy.sharing`).
+A mask of blocks over all tokens of a pass would have it compute N * N scores, slower than the padding costs.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trainer.config import RolloutConfig, TrialConfig, every_rank_samples
+from trainer.config.choices import GeneratorBackend
 from trainer.errors import ConfigError
 from trainer.policy.prompts import encode_prompts, encode_texts, prompt_texts
 from trainer.rollout import Problem
@@ -61,13 +62,13 @@ def tokens_at_once(config: TrialConfig, prompt_tokens: int) -> int:
     """The most tokens that one rank's generator ever holds, prompts of `prompt_tokens` and longest responses together.
 
     rollout.max_tokens_in_flight bounds them, but neither a step nor an evaluation may have as many: at 8 problems with
-    4 responses of at most 64 tokens, and prompts of 16, they are 8 * 4 * 80. A problem's n responses are drawn together
-    even beyond the bound; by vLLM, which draws each by itself, at least one is.
+    4 responses of at most 64 tokens, and prompts of 16, they are 8 * 4 * 80. By `generate` a problem's n responses are
+    drawn together even beyond the bound; by the others, which draw each by itself, at least one is.
     """
     rollout, evaluation = config.rollout, config.evaluation
     length = prompt_tokens + rollout.max_response_length
-    alone = every_rank_samples(config)  # each response, on the rank that its problem falls to
-    ranks = config.engine.ranks if alone else 1
+    alone = rollout.backend is not GeneratorBackend.transformers
+    ranks = config.engine.ranks if every_rank_samples(config) else 1
 
     def held(problems: int, n: int) -> int:
         bound = max(rollout.max_tokens_in_flight, length if alone else n * length)

@@ -79,10 +79,22 @@ def response_states(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
             "max_length_k": packing.longest,
         }
     elif batch.sharing is not None:
-        arguments = {"position_ids": batch.sharing.position_ids, "attention_mask": batch.sharing.visible}
+        sharing = batch.sharing
+        arguments = {"position_ids": sharing.position_ids, "attention_mask": _added(sharing.visible, model.dtype)}
     with recomputed(model):
         hidden: Tensor = model.base_model(input_ids=batch.input_ids, use_cache=False, **arguments).last_hidden_state
-    return hidden.flatten(0, 1)[batch.positions]
+    # As rows of a table, not by an index: a prompt's last state may be taken several times, and the gradients of an
+    # index are then added up in whatever order the threads come.
+    return torch.nn.functional.embedding(batch.positions, hidden.flatten(0, 1))
+
+
+def _added(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """The mask as what is added to scores, in the type that attention computes in, once for all layers: of a mask of
+    booleans each layer would make such a tensor for itself, and keep it for the backward pass.
+    """
+    device = visible.device.type
+    computed = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else dtype
+    return torch.zeros_like(visible, dtype=computed).masked_fill_(~visible, -torch.inf)
 
 
 def to_rows(parts: Sequence[Tensor], mask: Tensor) -> Tensor:

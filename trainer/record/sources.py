@@ -19,8 +19,8 @@ UNCOUNTED = ("cli", "appraisal", "record.sources")  # what only shows numbers or
 OF_EVERY_TOY_BASE = ("trainer.bases.supervise", "trainer.policy.model", "trainer.seeds")  # what shapes its weights
 
 OF_EVERY_SFT = (  # what shapes the weights of a given model that is fine-tuned
-    *("trainer.bases.sft", "trainer.policy.logprob", "trainer.policy.packing", "trainer.policy.prompts"),
-    "trainer.seeds",
+    *("trainer.bases.sft", "trainer.policy.collate", "trainer.policy.logprob", "trainer.policy.packing"),
+    *("trainer.policy.prompts", "trainer.seeds"),
 )
 
 # Sources that compute what earlier ones did, to the same bits, by the hash of those: their trials and bases go on. An

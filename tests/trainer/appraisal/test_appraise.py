@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from trainer.appraisal import sampling
 from trainer.appraisal.appraise import Asked, Found, Plan, appraise, plan
 from trainer.appraisal.sampling import Standing, respond
 from trainer.appraisal.settings import LONGEST
@@ -178,6 +179,25 @@ def test_many_responses_to_one_problem_are_drawn_in_parts(policies: Policies, pr
     for group in run(plan(asked)).groups[0]:
         assert [rollout.sample_index for rollout in group.rollouts] == list(range(8))
         assert len({rollout.response_ids for rollout in group.rollouts}) == 8, "a part must not repeat another"
+
+
+def test_where_each_response_has_its_own_seed_chunks_change_nothing(
+    policies: Policies, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def responses(problems: int | None, *settings: str) -> dict[str, list[tuple[int, ...]]]:
+        data = [str(prepared("d", range(6)))]
+        asked = Asked(
+            str(policies(200, 0)), ["rollout=native", *settings], data, problems=problems, max_response_length=20
+        )
+        return {
+            group.problem.id: [each.response_ids for each in group.rollouts] for group in run(plan(asked)).groups[0]
+        }
+
+    whole = responses(None)
+    assert responses(None, "rollout.max_tokens_in_flight=200") == whole, "less than the four to one problem"
+    assert responses(3).items() <= whole.items()
+    monkeypatch.setattr(sampling, "PROBLEMS", 2)
+    assert responses(None) == whole
 
 
 def test_the_second_model_meets_the_problems_of_the_first(policies: Policies, prepared: Prepared) -> None:

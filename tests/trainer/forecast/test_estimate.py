@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from trainer.config import EngineConfig, ModelConfig, OptimConfig, TrialConfig
 from trainer.config.accelerators import ACCELERATORS
@@ -20,7 +21,7 @@ from trainer.errors import ConfigError
 from trainer.forecast.estimate import RESERVED_GIB, estimate
 from trainer.forecast.memory import BUCKET_VALUES, GIB, LOGITS_BYTES, PROCESS_GIB, Pass, largest_pass
 from trainer.forecast.shapes import TOY_VOCABULARY, parameters_on_meta, shape_of
-from trainer.policy.collate import collate
+from trainer.policy.collate import TokenBatch, collate, collate_shared
 from trainer.policy.logprob import response_states
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.rollout import Problem, Rollout
@@ -89,6 +90,40 @@ def test_weights_gradients_and_optimizer_take_the_bytes_that_are_estimated() -> 
     assert memory.optimizer == pytest.approx(size(moments), rel=0.01)
 
 
+def kept_bytes(model: PreTrainedModel, batch: TokenBatch, bfloat16: bool) -> int:
+    """What a forward pass keeps for the backward one, without the weights."""
+    found: dict[int, Tensor] = {}
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        found[tensor.untyped_storage().data_ptr()] = tensor  # held, so that no other takes its place
+        return tensor
+
+    with (
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16, enabled=bfloat16),
+    ):
+        response_states(model, batch)
+    return sum(t.untyped_storage().nbytes() for place, t in found.items() if place not in weights)
+
+
+@pytest.mark.parametrize("kv_heads", [2, 4])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_activations_of_shared_prompts_take_the_bytes_that_are_estimated(bfloat16: bool, kv_heads: int) -> None:
+    shape = ModelConfig(hidden_size=64, intermediate_size=256, num_layers=6, num_kv_heads=kv_heads)
+    model = build_model(shape, character_tokenizer(), 0).eval()
+
+    def kept(problems: int) -> int:
+        rows = [[replace(each, prompt_ids=(1,) * 60, response_ids=(2,) * 16) for each in batch_of(256)]] * problems
+        return kept_bytes(model, collate_shared(rows, CPU), bfloat16)
+
+    dtype = "bfloat16" if bfloat16 else "float32"
+    settings = ["rollout.max_response_length=16", "rollout.prompts_per_step=8", "trainer.updates_per_step=1"]
+    config = replace(compose([f"engine.dtype={dtype}", *settings]), model=shape)
+    expected = estimate(config, longest_prompt=60).memory.activations  # of 8 * 124 tokens
+    assert kept(16) - kept(8) == pytest.approx(expected, rel=0.05)
+
+
 @pytest.mark.parametrize("kv_heads", [2, 4])
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("bfloat16", [False, True])
@@ -102,25 +137,13 @@ def test_activations_take_the_bytes_that_are_estimated(bfloat16: bool, recompute
         enable_recompute(model)
 
     def kept(tokens: int) -> int:
-        found: dict[int, Tensor] = {}
-        weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-
-        def keep(tensor: Tensor) -> Tensor:
-            found[tensor.untyped_storage().data_ptr()] = tensor  # held, so that no other takes its place
-            return tensor
-
-        with (
-            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-            torch.autocast("cpu", torch.bfloat16, enabled=bfloat16),
-        ):
-            response_states(model, collate(batch_of(tokens), CPU))
-        return sum(t.untyped_storage().nbytes() for place, t in found.items() if place not in weights)
+        return kept_bytes(model, collate(batch_of(tokens), CPU), bfloat16)
 
     engine = EngineConfig(micro_batch_tokens=1280, gradient_checkpointing=recompute)
     dtype = "bfloat16" if bfloat16 else "float32"
     config = replace(compose([f"engine.dtype={dtype}"]), model=shape)
     config = replace(config, engine=replace(engine, dtype=config.engine.dtype))
-    expected = estimate(config).memory.activations
+    expected = estimate(config, longest_prompt=4).memory.activations
     if recompute:  # what one layer needs while it is computed again is not among the kept
         expected -= 1280 * shape_of(shape).activation_bytes(2 if bfloat16 else 4, 4)
     assert kept(2560) - kept(1280) == pytest.approx(expected, rel=0.05)
@@ -211,12 +234,13 @@ def test_a_small_step_fills_no_bound() -> None:
             "engine.logit_chunk_tokens=1000",
         ]
     )
-    assert largest_pass(config, 8, 4, 16) == Pass(2560, 1000)
-    assert largest_pass(config, 4, 4, 16) == Pass(1280, 1000)
-    assert largest_pass(config, 1, 4, 16) == Pass(320, 256)
-    assert largest_pass(config, 100, 4, 16) == Pass(4096, 1000), "engine.micro_batch_tokens"
-    assert largest_pass(config, 8, 4, 5000) == Pass(5064, 1000), "one response has a pass, whatever the bound"
-    shape, found = shape_of(config.model), estimate(config, longest_prompt=16)
+    shape = shape_of(config.model)
+    assert largest_pass(config, shape, 8, 4, 16) == Pass(2560, 1000)
+    assert largest_pass(config, shape, 4, 4, 16) == Pass(1280, 1000)
+    assert largest_pass(config, shape, 1, 4, 16) == Pass(320, 256)
+    assert largest_pass(config, shape, 100, 4, 16) == Pass(4096, 1000), "engine.micro_batch_tokens"
+    assert largest_pass(config, shape, 8, 4, 5000) == Pass(5064, 1000), "one response has a pass, whatever the bound"
+    found = estimate(config, longest_prompt=16)
     assert found.memory.generator == 8 * 4 * 80 * shape.cache_bytes(4)
     assert found.memory.logits == 1000 * shape.vocab_size * LOGITS_BYTES
     assert found.memory.activations == 1280 * (3 * shape.activation_bytes(4, 4) + 8 * 64)
@@ -233,3 +257,12 @@ def test_a_process_counts_on_a_cpu_and_so_does_a_generator_s_copy() -> None:
     assert sharded.memory.optimizer == 1.5 * plain.memory.optimizer, "ZeRO steps a copy of the weights of its own"
     assert sharded.memory.peak > plain.memory.peak + sharded.memory.copy
     assert estimate(scale("small")).memory.process == 0
+
+
+def test_a_prompt_stands_once_where_that_is_the_cheapest() -> None:
+    """Prompts of 64 tokens with 4 responses of 16 are 4 * 80 tokens by themselves, and 128 behind one copy."""
+    config = compose(["rollout.prompts_per_step=8", "rollout.max_response_length=16", "rollout.n=4"])
+    shape = shape_of(config.model)
+    assert largest_pass(config, shape, 8, 4, 64) == Pass(8 * 128, 512)
+    on_a_gpu = replace(config, resources=replace(config.resources, gpus=1))
+    assert largest_pass(on_a_gpu, shape, 8, 4, 64) == Pass(8 * 320, 512), "where flash attention may pack"

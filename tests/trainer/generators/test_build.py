@@ -11,6 +11,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from trainer.config import ModelConfig, TrialConfig
 from trainer.config.compose import compose
+from trainer.errors import ConfigError
 from trainer.generators import Generator
 from trainer.generators.build import build_generator
 from trainer.generators.native_generator import NativeGenerator
@@ -61,6 +62,13 @@ def test_a_model_that_native_cannot_compute_is_sampled_by_transformers_and_that_
     assert isinstance(generator, TransformersGenerator)
     assert "cannot compute this model, it is a gpt2, neither of llama and qwen2: transformers samples" in caplog.text
     assert len(generator.sample([PROBLEM], 2, seed=0)[0]) == 2
+
+
+def test_the_correction_by_a_generators_logprobs_needs_one_that_tells_them(tmp_path: Path) -> None:
+    tokenizer = character_tokenizer()
+    policy = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_layer=1, n_head=2, n_embd=8))
+    with pytest.raises(ConfigError, match=r"it is a gpt2, .*, and transformers does not tell the log-probabilities"):
+        build(saved(policy, tmp_path), policy, "rollout=native", "algorithm.tis_clip=2")
 
 
 def test_the_default_is_generate_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,6 +15,7 @@ from trainer.policy.attention import layer_cost, takes_shared
 from trainer.policy.collate import TokenBatch, collate, collate_shared
 from trainer.policy.logprob import logprobs_and_entropies
 from trainer.policy.model import build_model, character_tokenizer
+from trainer.policy.recompute import enable_recompute
 from trainer.policy.sharing import LayerCost, deal_shared, row_tokens, share_prompts
 from trainer.rollout import Problem, Rollout
 
@@ -42,12 +43,16 @@ ROLLOUTS = rollouts_of((5, (3, 1, 8)), (1, (1, 2)), (9, (4,)), (2, (1, 1, 1, 6))
 ROWS = [(0, 1, 2), (4, 3), (5,), (6, 9), (7, 8)]
 
 
-def values_and_gradient(batch: TokenBatch, architecture: Architecture) -> tuple[list[float], torch.Tensor]:
+def values_and_gradient(
+    batch: TokenBatch, architecture: Architecture, recompute: bool = False, width: int = 32
+) -> tuple[list[float], torch.Tensor]:
     """Log-probabilities and entropies token by token, and the gradient of a sum in which every token counts apart."""
     shape = ModelConfig(
-        architecture=architecture, hidden_size=32, intermediate_size=48, num_layers=2, num_heads=4, num_kv_heads=2
+        architecture=architecture, hidden_size=width, intermediate_size=48, num_layers=2, num_heads=4, num_kv_heads=2
     )
     model = build_model(shape, character_tokenizer(), seed=3)
+    if recompute:
+        enable_recompute(model)
     logprobs, entropies = logprobs_and_entropies(model, batch, 7)
     by_token = torch.arange(1.0, 1 + batch.mask.shape[1])
     (logprobs * by_token).sum().backward()
@@ -55,15 +60,38 @@ def values_and_gradient(batch: TokenBatch, architecture: Architecture) -> tuple[
     return [*logprobs[batch.mask].tolist(), *entropies[batch.mask].tolist()], gradient
 
 
+@pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("architecture", list(Architecture))
-def test_values_and_gradients_are_those_of_rows_by_themselves(architecture: Architecture) -> None:
+def test_values_and_gradients_are_those_of_rows_by_themselves(architecture: Architecture, recompute: bool) -> None:
     ordered = [ROLLOUTS[i] for row in ROWS for i in row]
     shared = collate_shared([[ROLLOUTS[i] for i in row] for row in ROWS], CPU)
     assert shared.input_ids.shape == (5, 5 + 3 + 1 + 8)
-    found, gradient = values_and_gradient(shared, architecture)
+    found, gradient = values_and_gradient(shared, architecture, recompute)
     wanted, expected = values_and_gradient(collate(ordered, CPU), architecture)
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_in_bfloat16_values_are_as_near_as_those_of_rows_by_themselves() -> None:
+    ordered = [ROLLOUTS[i] for row in ROWS for i in row]
+    shared, alone = collate_shared([[ROLLOUTS[i] for i in row] for row in ROWS], CPU), collate(ordered, CPU)
+    exact, _ = values_and_gradient(alone, Architecture.qwen2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (found, _), (usual, _) = (values_and_gradient(batch, Architecture.qwen2) for batch in (shared, alone))
+    error, expected = (torch.tensor(each).sub(torch.tensor(exact)).abs().mean() for each in (found, usual))
+    assert 0 < error < 1.5 * expected
+
+
+def test_gradients_are_the_same_bits_whatever_the_threads_do() -> None:
+    """All responses take the prompt's last state. Large enough for torch to share the sum out over threads."""
+    batch = collate_shared([rollouts_of((4, (2,) * 640))], CPU)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        gradients = [values_and_gradient(batch, Architecture.llama, width=128)[1] for _ in range(6)]
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(gradients[0], each) for each in gradients[1:])
 
 
 def test_what_a_token_sees_and_where_it_stands() -> None:
@@ -113,8 +141,22 @@ def test_every_response_counts_on_one_rank_and_ranks_take_equally_many_passes() 
     counted = [row for hand in hands for micro in hand if micro.counts for row in micro.rows]
     assert sorted(counted) == list(range(len(ROLLOUTS)))
     for micro in (micro for hand in hands for micro in hand):
-        assert micro.shared is not None
-        assert sum(micro.shared) == len(micro.rows)
+        assert micro.shared is None or sum(micro.shared) == len(micro.rows)
+
+
+def test_responses_by_themselves_are_passes_without_a_mask() -> None:
+    [hand] = deal_shared(ROLLOUTS, FREE, token_budget=40, ranks=1)
+    assert [micro.shared for micro in hand if 5 in micro.rows] == [None]
+    assert all(micro.shared is not None for micro in hand if 5 not in micro.rows)
+    [hand] = deal_shared(ROLLOUTS, DEAR, token_budget=40, ranks=1)
+    assert all(micro.shared is None for micro in hand)
+
+
+def test_no_rank_is_left_without_work_for_the_sake_of_a_row() -> None:
+    """Two prompts with eight responses on four ranks: 1,800 tokens on two of them would leave two idle."""
+    hands = deal_shared(rollouts_of((200, (200,) * 8), (200, (200,) * 8)), FREE, token_budget=4096, ranks=4)
+    for hand in hands:
+        assert sum(len(micro.rows) for micro in hand if micro.counts) == 4
 
 
 def test_models_with_a_mask_of_their_own_do_not_share() -> None:

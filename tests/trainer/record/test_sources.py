@@ -14,6 +14,7 @@ from trainer.config.compose import compose
 from trainer.record.identity import base_hash
 from trainer.record.sources import (
     KNOWN_AS,
+    OF_EVERY_SFT,
     OF_EVERY_TOY_BASE,
     PACKAGE,
     UNCOUNTED,
@@ -143,7 +144,9 @@ def test_of_a_toy_base_the_sources_of_its_own_task_count_and_no_others(tmp_path:
 
 
 def test_what_is_counted_and_what_is_not_is_there() -> None:
-    assert all(find_spec(name) for name in (*(f"trainer.{name}" for name in UNCOUNTED), *OF_EVERY_TOY_BASE))
+    assert all(
+        find_spec(name) for name in (*(f"trainer.{name}" for name in UNCOUNTED), *OF_EVERY_TOY_BASE, *OF_EVERY_SFT)
+    )
 
 
 def test_earlier_sources_are_named_for_todays_alone() -> None:

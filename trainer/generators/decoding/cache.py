@@ -30,13 +30,13 @@ class Cache:
         self._values[layer, rows, :, :length] = values.transpose(1, 2)
 
     def append(self, layer: int, places: Tensor, keys: Tensor, values: Tensor, reach: int) -> tuple[Tensor, Tensor]:
-        """Puts keys and values [R, Hkv, d] at `places` [R] of the first R rows; returns all, [R * Hkv, reach, d]."""
+        """Puts keys and values [R, Hkv, d] at `places` [R] of the first R rows; returns all, [R, Hkv, reach, d]."""
         rows = len(places)
         numbers = torch.arange(rows, device=places.device)
         found = []
         for whole, new in ((self._keys[layer], keys), (self._values[layer], values)):
             whole[numbers, :, places] = new
-            found.append(whole[:rows].flatten(0, 1)[:, :reach])
+            found.append(whole[:rows, :, :reach])
         return found[0], found[1]
 
     def move(self, sources: Tensor, targets: Tensor, reach: int) -> None:

@@ -69,7 +69,7 @@ class Network:
         self.dtype = dtype
         self.embedding = body.embed_tokens.weight.detach()
         self.layers = [_layer(layer, dtype) for layer in body.layers]
-        self.norm = body.norm.weight.detach()
+        self.norm = body.norm.weight.detach().float()
         head = model.get_output_embeddings()
         self.head = head.weight.detach().to(dtype)
         self.head_bias = None if head.bias is None else head.bias.detach().to(dtype)
@@ -95,6 +95,9 @@ class Network:
             cache.fill(number, slots, keys[owners], values[owners])
             queries, keys, values = (each.transpose(1, 2) for each in (queries, keys, values))
             grouped = self.heads != self.kv_heads
+            if grouped and keys.is_cuda and keys.dtype is torch.float32:  # no kernel there takes groups in float32
+                keys, values = (each.repeat_interleave(self.heads // self.kv_heads, 1) for each in (keys, values))
+                grouped = False
             found = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=grouped)
             return found.transpose(1, 2)
 
@@ -107,17 +110,14 @@ class Network:
         cos, sin = self._cos[places][:, None], self._sin[places][:, None]
         beyond = torch.arange(reach, device=places.device) > places[:, None]
         hidden = torch.zeros(rows, 1, 1, reach, dtype=self.dtype, device=places.device)
-        hidden = hidden.masked_fill_(beyond[:, None, None], -torch.inf).expand(rows, self.kv_heads, 1, reach)
-        hidden = hidden.reshape(rows * self.kv_heads, 1, reach)
-        scale = self.head_dim**-0.5
+        hidden = hidden.masked_fill_(beyond[:, None, None], -torch.inf)
 
         def attend(number: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            """The queries of a group stand as a sequence would, all of which sees the same keys: no copies of them."""
             all_keys, all_values = cache.append(number, places, keys, values, reach)
-            grouped = queries.reshape(rows * self.kv_heads, -1, self.head_dim)
-            scores = torch.baddbmm(hidden, grouped, all_keys.transpose(1, 2), alpha=scale)
-            return torch.bmm(scores.float().softmax(-1).to(self.dtype), all_values).view(
-                rows, self.heads, self.head_dim
-            )
+            grouped = queries.unflatten(1, (self.kv_heads, -1))
+            found = functional.scaled_dot_product_attention(grouped, all_keys, all_values, attn_mask=hidden)
+            return found.flatten(1, 2)
 
         return self._forward(tokens, cos, sin, attend)
 
@@ -155,12 +155,12 @@ def _layer(layer: Any, dtype: torch.dtype) -> Layer:
     out, out_bias = _beside((attention.o_proj,), dtype)
     down, down_bias = _beside((mlp.down_proj,), dtype)
     return Layer(
-        before_attention=layer.input_layernorm.weight.detach(),
+        before_attention=layer.input_layernorm.weight.detach().float(),
         qkv=qkv,
         qkv_bias=qkv_bias,
         out=out,
         out_bias=out_bias,
-        before_mlp=layer.post_attention_layernorm.weight.detach(),
+        before_mlp=layer.post_attention_layernorm.weight.detach().float(),
         gate_up=gate_up,
         gate_up_bias=gate_up_bias,
         down=down,

@@ -49,8 +49,9 @@ class Decoding:
         self._places = torch.empty(0, dtype=torch.long, device=device)  # and where it goes
 
     def run(self, groups: Sequence[Sequence[Response]]) -> None:
-        """Fills in the tokens of all responses; those of a group have one prompt, and begin together."""
-        waiting = list(reversed(groups))
+        """Fills in the tokens of all responses; those of a group have one prompt, and begin together if they can."""
+        size = self._at_once
+        waiting = [group[i : i + size] for group in groups for i in range(0, len(group), size)][::-1]
         while waiting or self._rows:
             if waiting and self._room_for(waiting):
                 self._admit(waiting)

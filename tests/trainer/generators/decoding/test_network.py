@@ -128,6 +128,21 @@ def test_in_bfloat16_it_is_as_near_as_the_engines_own_autocast() -> None:
     assert 0 < found < 1.5 * usual
 
 
+@pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16])
+def test_large_scores_are_not_rounded_in_bfloat16(weights: torch.dtype) -> None:
+    """As of Qwen2.5, whose queries and keys have large biases: in bfloat16 a score of 100 is 100 or 100.5."""
+    model = random_model(KINDS["qwen2"]())
+    for layer in model.base_model.layers:
+        for projection in (layer.self_attn.q_proj, layer.self_attn.k_proj):
+            torch.nn.init.normal_(projection.bias, std=8.0)
+    model.to(weights).float()
+    wanted = expected(model)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        usual = (expected(model).float() - wanted).abs().mean()
+    found = (decoded(Network(model.to(weights), torch.bfloat16, positions=16)) - wanted).abs().mean()
+    assert 0 < found < 1.5 * usual
+
+
 def test_what_it_cannot_compute_is_named() -> None:
     rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
     sliding = Qwen2Config(**SHAPE, use_sliding_window=True, sliding_window=8, max_window_layers=0)
