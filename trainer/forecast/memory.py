@@ -34,9 +34,9 @@ class Memory:
 
     generator is its cache (of `native` its weights too, as they are while it samples), `lent` if updates can have its
     memory; copy are its own weights where it has some, but for vLLM on a GPU, whose generator is the whole share that
-    it takes. scoring is what a forward pass over a micro-batch
-    needs. `kept` if the gradients' memory stays theirs between updates: ZeRO-3 takes it once, with a bucket to reduce
-    them in; plain gradients stay until the next ones come. process is what there is before any model.
+    it takes. scoring is what a forward pass over a micro-batch needs. `kept` if the gradients' memory stays theirs
+    between updates: ZeRO-3 takes it once, with a bucket to reduce them in; plain gradients stay until the next ones
+    come. process is what there is before any model.
     """
 
     weights: float

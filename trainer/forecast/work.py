@@ -1,9 +1,9 @@
 """A trial's work and time before anything runs. Imports without torch.
 
 Time assumes shares of the accelerator's published figures that good code reaches (below), responses half as long as
-they may be, and nothing rejected. A prompt counts once for each of its responses, though passes may share it. What moves
-between host and device (offload) or between ranks is not counted. Read it as a bound of the right size; a trial logs
-what it really took under timing_s/*.
+they may be, and nothing rejected. A prompt counts once for each of its responses, though passes may share it. What
+moves between host and device (offload) or between ranks is not counted. Read it as a bound of the right size; a trial
+logs what it really took under timing_s/*.
 """
 
 from __future__ import annotations
