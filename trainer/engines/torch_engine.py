@@ -53,7 +53,6 @@ class TorchEngine:
         return scores if self._critic is None else replace(scores, values=self._critic.score(rollouts))
 
     def update(self, mini: MiniBatch, scores: Scores, algorithm: AlgorithmConfig, lr: float) -> Mapping[str, float]:
-        self._optimizer.zero_grad(set_to_none=True)
         totals = self._passes.differentiate(self.policy, mini, scores, algorithm, Tensor.backward)
         norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self._grad_clip).item()
         if not all(map(math.isfinite, (norm, *totals.values()))):
@@ -65,6 +64,7 @@ class TorchEngine:
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)  # now, for sampling can use the memory
         if not torch.nn.utils.get_total_norm(self.policy.parameters()).isfinite():  # one pass over the weights, no mask
             raise DivergedError("a weight is not finite")
         return {**actor_metrics(totals, norm, lr, algorithm), **critic_metrics}

@@ -35,8 +35,8 @@ class Memory:
     generator is its cache (of `native` its weights too, as they are while it samples), `lent` if updates can have its
     memory; copy are its own weights where it has some, but for vLLM on a GPU, whose generator is the whole share that
     it takes. scoring is what a forward pass over a micro-batch needs. `kept` if the gradients' memory stays theirs
-    between updates: ZeRO-3 takes it once, with a bucket to reduce them in; plain gradients stay until the next ones
-    come. process is what there is before any model.
+    between updates: ZeRO-3 takes it once, with a bucket to reduce them in; DeepSpeed's plain gradients stay until the
+    next ones come, the embedded engine's do not. process is what there is before any model.
     """
 
     weights: float
@@ -114,7 +114,7 @@ def memory_of(
     gradients = trained * 4 / (engine.ranks if stage >= 2 else 1)  # summed in float32 over the micro-batches
     masters = bf16_weights or stage >= 1  # ZeRO steps float32 weights of its own, whatever the model's are
     optimizer = trained * (12 if masters else 8) / (engine.ranks if stage >= 1 else 1)  # with the two moments
-    kept_gradients = stage in (0, 3) and engine.offload is Offload.none
+    kept_gradients = sharded and stage in (0, 3) and engine.offload is Offload.none
     if stage == 3 and engine.offload is Offload.none:
         gradients += min(trained, BUCKET_VALUES) * width
     host = 0.0
