@@ -1,7 +1,8 @@
 """The canary of the weight hand-over: do the generator and the engine hold the same policy?
 
-Both say how likely each sampled token was; the engine scores all samples anyway, so the comparison is free. Weights
-that were not pushed, or a tied head that was left out, raise no error anywhere and show only here.
+Both say how likely each sampled token was; the engine scores all samples anyway, so the comparison is free (where the
+generator's word stands for the engine's, it scores a few for this alone). Weights that were not pushed, or a tied head
+that was left out, raise no error anywhere and show only here.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def check_sync(rollouts: Sequence[Rollout], scores: Scores, progress: Progress) 
     """
     differences = [
         (torch.tensor(rollout.logprobs) - logprobs).abs()
-        for rollout, logprobs in zip(rollouts, scores.logprobs, strict=True)
-        if rollout.logprobs is not None
+        for row, (rollout, logprobs) in enumerate(zip(rollouts, scores.logprobs, strict=True))
+        if rollout.logprobs is not None and row not in scores.told
     ]
     if not differences:
         return {}

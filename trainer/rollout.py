@@ -64,7 +64,9 @@ class Rollout:
     prompt_ids and response_ids hold token ids without padding. response_ids ends with one of the model's ends of
     sequence (`trainer.policy.ends`) when finish_reason is "stop", and holds the maximal number of tokens when it is
     "length"; response is its text, without the end. logprobs has the log-probability of each response token under the
-    policy as the generator computed it, where it tells: vLLM and `native` do.
+    policy as the generator computed it, where it tells: vLLM and `native` do. entropies has the entropy of the
+    distribution that each was drawn from, in nats, only where the generator computes what the engine would: in the very
+    weights, in float32. Its word then stands for the engine's (`Scores.told`).
     """
 
     problem: Problem
@@ -74,6 +76,7 @@ class Rollout:
     response: str
     finish_reason: str
     logprobs: tuple[float, ...] | None = None
+    entropies: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +114,12 @@ class Scores:
 
     `logprobs`, `entropies` and `ref_logprobs` hold one tensor of shape [T] for each response, on the CPU, under the
     policy at the time of scoring. Scored before the first update of a step, these are the old log-probabilities.
-    `values`, where the engine has a critic, are its predictions of the return, of the same shapes.
+    `values`, where the engine has a critic, are its predictions of the return, of the same shapes. Of the responses in
+    `told` the policy was not asked again: log-probabilities and entropies are the generator's.
     """
 
     logprobs: Sequence[Tensor]
     entropies: Sequence[Tensor]
     ref_logprobs: Sequence[Tensor]
     values: Sequence[Tensor] | None = None
+    told: frozenset[int] = frozenset()

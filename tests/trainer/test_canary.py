@@ -73,6 +73,14 @@ def test_a_generator_that_tells_nothing_is_not_compared() -> None:
     assert progress.sync_floor is None
 
 
+def test_of_what_the_generator_told_only_what_the_engine_scored_itself_is_compared() -> None:
+    drawn = samples((-1.0,), (-2.0,), (-3.0,))
+    found = check_sync(drawn, replace(scores((-1.00002,), (-2.0,), (-3.0,)), told=frozenset({1, 2})), Progress())
+    assert found[keys.SYNC_LOGPROB_DIFF_MEAN] == pytest.approx(2e-5, rel=0.02), "not a third of it"
+    with pytest.raises(SyncError):
+        check_sync(drawn, replace(scores((-1.5,), (-2.0,), (-3.0,)), told=frozenset({1, 2})), Progress())
+
+
 def test_the_floor_survives_a_checkpoint(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, Progress(step=3, sync_floor=0.01), {})
     loaded = load_checkpoint(tmp_path)

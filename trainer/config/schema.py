@@ -161,7 +161,7 @@ class RolloutConfig:
     the engine works. On a CPU its cache holds max_tokens_in_flight.
     """
 
-    backend: GeneratorBackend = GeneratorBackend.transformers
+    backend: GeneratorBackend = GeneratorBackend.native
     n: int = 4
     prompts_per_step: int = 64
     max_response_length: int = 64

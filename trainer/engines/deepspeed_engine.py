@@ -29,7 +29,11 @@ from trainer.engines.deepspeed_shard import Shard
 from trainer.ranks.controller import Controller
 from trainer.rollout import Rollout, Scores
 
-_TOLD = ("logprobs", "entropies", "ref_logprobs")  # of Scores: values are a critic's, which the torch engine alone has
+_BY_MODELS = (
+    "logprobs",
+    "entropies",
+    "ref_logprobs",
+)  # of Scores: values are a critic's, which the torch engine alone has
 
 
 class DeepSpeedEngine:
@@ -108,8 +112,10 @@ def _merged(shares: Sequence[tuple[Sequence[int], Scores]]) -> Scores:
     """All rows in order, from each rank's rows and what it says of them."""
     place = {row: (scores, i) for rows, scores in shares for i, row in enumerate(rows)}
     order = [place[row] for row in sorted(place)]
-    return Scores(**{name: [getattr(scores, name)[i] for scores, i in order] for name in _TOLD})
+    logprobs, entropies, references = ([getattr(scores, name)[i] for scores, i in order] for name in _BY_MODELS)
+    return Scores(logprobs, entropies, references)
 
 
 def _picked(scores: Scores, rows: Sequence[int]) -> Scores:
-    return Scores(**{name: [getattr(scores, name)[row] for row in rows] for name in _TOLD})
+    logprobs, entropies, references = ([getattr(scores, name)[row] for row in rows] for name in _BY_MODELS)
+    return Scores(logprobs, entropies, references)

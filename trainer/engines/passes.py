@@ -22,6 +22,8 @@ from trainer.policy.packing import MicroBatch, deal, pack_pairs
 from trainer.policy.sharing import deal_shared
 from trainer.rollout import Rollout, Scores
 
+CHECKED = 16  # of the responses whose log-probabilities the generator tells, so many as one are scored all the same
+
 
 def autocast(config: EngineConfig, device: torch.device) -> torch.autocast:
     """bfloat16 arithmetic where the configuration asks for it, or leaves it open on a GPU."""
@@ -58,23 +60,31 @@ class Passes:
     def score(
         self, policy: PreTrainedModel, reference: PreTrainedModel, rollouts: Sequence[Rollout]
     ) -> tuple[list[int], Scores]:
-        """This rank's share of the rows of `rollouts`, ascending, and what both models say of them."""
-        logprobs: dict[int, Tensor] = {}
-        entropies: dict[int, Tensor] = {}
+        """This rank's share of the rows of `rollouts`, ascending, and what both models say of them.
+
+        The policy is not asked of what the generator has told, but for one response in `CHECKED`: for `check_sync`.
+        """
+        told = [row for row, rollout in enumerate(rollouts) if rollout.entropies is not None]
+        taken = frozenset(told[-(-len(told) // CHECKED) :])
+        logprobs = {row: torch.tensor(rollouts[row].logprobs) for row in taken}
+        entropies = {row: torch.tensor(rollouts[row].entropies) for row in taken}
         references: dict[int, Tensor] = {}
-        for micro in self._share(policy, rollouts):
-            batch = self._collate(policy, [rollouts[row] for row in micro.rows], micro)
-            with self._autocast:
-                values, entropy = self._forward(policy, batch, self._config.logit_chunk_tokens)
-                ref_values = logprobs_alone(reference, batch, self._config.logit_chunk_tokens)
-            if not micro.counts:
-                continue
-            for into, lines in ((logprobs, values), (entropies, entropy), (references, ref_values)):
-                for row, line, mask in zip(micro.rows, lines.cpu(), batch.mask.cpu(), strict=True):
-                    into[row] = line[mask]
-        order = sorted(logprobs)
-        scores = Scores([logprobs[i] for i in order], [entropies[i] for i in order], [references[i] for i in order])
-        return order, scores
+        for rows in ([row for row in range(len(rollouts)) if row not in taken], sorted(taken)):
+            for micro in self._share(policy, [rollouts[row] for row in rows]):
+                asked = [rows[place] for place in micro.rows]
+                batch = self._collate(policy, [rollouts[row] for row in asked], micro)
+                lines: list[tuple[dict[int, Tensor], Tensor]] = []
+                with self._autocast:
+                    if asked[0] not in taken:
+                        both = self._forward(policy, batch, self._config.logit_chunk_tokens)
+                        lines += zip((logprobs, entropies), both, strict=True)
+                    lines.append((references, logprobs_alone(reference, batch, self._config.logit_chunk_tokens)))
+                for into, values in lines if micro.counts else ():
+                    for row, line, mask in zip(asked, values.cpu(), batch.mask.cpu(), strict=True):
+                        into[row] = line[mask]
+        order = sorted(references)
+        said = Scores([logprobs[i] for i in order], [entropies[i] for i in order], [references[i] for i in order])
+        return order, replace(said, told=taken)
 
     def differentiate(
         self,

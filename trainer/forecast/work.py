@@ -69,7 +69,14 @@ def work_of(config: TrialConfig, shape: Shape) -> Work:
     tokens, predicted = count * (prompt + response), count * response
     forward = shape.forward_flops(tokens, predicted, (prompt + response) / 2)
     backward = 3 if config.engine.gradient_checkpointing else 2  # in forward passes: of inputs, of weights, and again
-    return Work(count, tokens, forward, 2 * forward, (1 + backward) * forward)
+    scored = 1 if _tells(config) else 2  # the reference, and the policy
+    return Work(count, tokens, forward, scored * forward, (1 + backward) * forward)
+
+
+def _tells(config: TrialConfig) -> bool:
+    """Whether the sampler's log-probabilities are the engine's, which then scores a few responses only."""
+    same = not (has_copy(config) or in_bfloat16(config))
+    return config.rollout.backend is GeneratorBackend.native and same
 
 
 def seconds_of(

@@ -41,6 +41,7 @@ class NativeGenerator:
         self._policy = policy
         self._shared = shared
         self._dtype = dtype
+        self._as_engine = shared and dtype is policy.dtype is torch.float32
         self._tokenizer = tokenizer
         self._config = config
         self._ends = ends_of(policy.generation_config, policy.config, tokenizer)
@@ -55,7 +56,8 @@ class NativeGenerator:
         network = Network(self._policy, self._dtype, longest)
         at_once = max(1, min(n * len(prompts), self._config.max_tokens_in_flight // longest))
         decoding = Decoding(
-            network, self._ends, at_once, longest, self._config.max_response_length, self._policy.device
+            *(network, self._ends, at_once, longest, self._config.max_response_length, self._policy.device),
+            entropies=self._as_engine,
         )
         groups = [
             [Response(i, prompt, derive(seed, problem.id, i)) for i in range(n)]
@@ -87,4 +89,5 @@ class NativeGenerator:
             response=decode_response(self._tokenizer, response.tokens, self._ends),
             finish_reason="stop" if ended else "length",
             logprobs=tuple(response.logprobs),
+            entropies=tuple(response.entropies) if self._as_engine else None,
         )

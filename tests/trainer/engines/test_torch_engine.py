@@ -299,3 +299,22 @@ def test_a_state_saved_and_loaded_goes_on_to_the_same_bits() -> None:
 
 def _optimizer_steps(trained: TorchEngine) -> list[float]:
     return [state["step"].item() for state in trained.state()["optimizer"]["state"].values()]
+
+
+def test_where_the_generator_tells_the_policy_is_asked_of_one_response_in_sixteen() -> None:
+    """Values that no policy would give stand where they were told; the reference is asked of all."""
+    plain = [rollout for group in groups() for rollout in group.rollouts]
+    told = [
+        replace(each, logprobs=(-0.25,) * len(each.response_ids), entropies=(0.75,) * len(each.response_ids))
+        for each in (plain * 2)[:20]
+    ]
+    mixed = [plain[0], *told]
+    found, own = engine(30).score(mixed), engine(30).score([plain[0], *(plain * 2)[:20]])
+    assert found.told == frozenset(range(3, 21)), "of the twenty the first two are scored all the same"
+    for row in range(21):
+        expected = (own.logprobs[row], own.entropies[row])
+        if row in found.told:
+            expected = (torch.full_like(expected[0], -0.25), torch.full_like(expected[1], 0.75))
+        torch.testing.assert_close((found.logprobs[row], found.entropies[row]), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(found.ref_logprobs[row], own.ref_logprobs[row], atol=1e-5, rtol=0)
+    assert not own.told

@@ -73,6 +73,20 @@ def test_shares_of_two_ranks_are_what_one_draws(policy: PreTrainedModel) -> None
         assert tokens(generator(policy).sample(PROBLEMS[rank::2], 3, seed=3)) == whole[rank::2]
 
 
+def test_entropies_are_told_where_they_are_the_engine_s(policy: PreTrainedModel) -> None:
+    """In float32, in the policy's own weights; then to 5e-6 what a forward pass finds, as the log-probabilities."""
+    rollouts = [rollout for group in generator(policy).sample(PROBLEMS, 4, seed=3) for rollout in group]
+    with torch.no_grad():
+        batch = collate(rollouts, torch.device("cpu"))
+        logprobs, entropies = logprobs_and_entropies(policy, batch, 4096)
+    for told, expected, bound in (("logprobs", logprobs, 1e-5), ("entropies", entropies, 5e-6)):
+        found = torch.tensor([value for rollout in rollouts for value in getattr(rollout, told)])
+        torch.testing.assert_close(found, expected[batch.mask], atol=bound, rtol=0)
+    for dtype, shared in ((torch.bfloat16, True), (torch.float32, False)):
+        other = NativeGenerator(policy, character_tokenizer(), ROLLOUT, dtype, shared)
+        assert other.sample(PROBLEMS[:1], 1, seed=3)[0][0].entropies is None
+
+
 def test_another_seed_or_problem_another_response(policy: PreTrainedModel) -> None:
     first, other = (tokens(generator(policy).sample(PROBLEMS[:1], 8, seed)) for seed in (1, 2))
     assert first != other

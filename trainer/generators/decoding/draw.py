@@ -15,14 +15,16 @@ def uniforms(seeds: Sequence[int], length: int) -> Tensor:
     return torch.from_numpy(np.stack([Generator(Philox(key=seed)).random(length) for seed in seeds]))
 
 
-def draw(logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens [R] by inversion of the cumulated probabilities, and their log-probabilities [R], float32.
+def draw(logits: Tensor, uniform: Tensor, entropies: bool) -> tuple[Tensor, ...]:
+    """Tokens [R] by inversion of the cumulated probabilities, their log-probabilities and, if asked, the entropies.
 
-    logits: [R, V], float32; uniform: [R]. Sums are float64: over a large vocabulary those of float32 swallow what is
-    rare. A token of probability zero is never drawn.
+    logits: [R, V], float32; uniform: [R]; what comes is [R], float32, entropies in nats. Sums are float64: over a large
+    vocabulary those of float32 swallow what is rare. A token of probability zero is never drawn.
     """
     logprobs = torch.log_softmax(logits, -1)
-    cumulated = logprobs.exp().cumsum(-1, dtype=torch.float64)
+    probabilities = logprobs.exp()
+    cumulated = probabilities.cumsum(-1, dtype=torch.float64)
     target = uniform[:, None] * cumulated[:, -1:]
     tokens = torch.searchsorted(cumulated, target, right=True).clamp_(max=logits.shape[-1] - 1)
-    return tokens[:, 0], logprobs.gather(-1, tokens)[:, 0]
+    found = tokens[:, 0], logprobs.gather(-1, tokens)[:, 0]
+    return (*found, -(probabilities * logprobs).sum(-1)) if entropies else found

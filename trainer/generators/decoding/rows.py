@@ -26,18 +26,30 @@ class Response:
     seed: int
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    entropies: list[float] = field(default_factory=list)
 
 
 class Decoding:
-    """At most `at_once` rows of `positions` tokens; rows 0, 1, ... are those at work, without gaps."""
+    """At most `at_once` rows of `positions` tokens; rows 0, 1, ... are those at work, without gaps.
+
+    Responses get their `entropies` only if asked: over a large vocabulary they are two more passes over the logits.
+    """
 
     def __init__(
-        self, network: Network, ends: Sequence[int], at_once: int, positions: int, length: int, device: torch.device
+        self,
+        network: Network,
+        ends: Sequence[int],
+        at_once: int,
+        positions: int,
+        length: int,
+        device: torch.device,
+        entropies: bool,
     ) -> None:
         self._network = network
         self._ends = torch.tensor(ends, device=device)
         self._at_once, self._length = at_once, length
         self._device = device
+        self._entropies = entropies
         self._cache = Cache(
             *(len(network.layers), at_once, network.kv_heads, positions, network.head_dim),
             dtype=network.dtype,
@@ -101,16 +113,17 @@ class Decoding:
         uniform = self._uniforms[first:][torch.arange(len(rows)), drawn].to(self._device)
         together = max(1, LOGITS // len(self._network.head))
         parts = [
-            draw(self._network.logits(some), numbers)
+            draw(self._network.logits(some), numbers, self._entropies)
             for some, numbers in zip(states.split(together), uniform.split(together), strict=True)
         ]
-        tokens, logprobs = (torch.cat(each) for each in zip(*parts, strict=True))
+        tokens, *told = (torch.cat(each) for each in zip(*parts, strict=True))
         self._last[first:] = tokens
         full = (drawn + 1 == self._length).to(self._device)
         ended = (torch.isin(tokens, self._ends) | full).tolist()
-        for response, token, logprob in zip(rows, tokens.tolist(), logprobs.tolist(), strict=True):
+        for response, token, logprob, *entropy in zip(rows, tokens.tolist(), *(v.tolist() for v in told), strict=True):
             response.tokens.append(token)
             response.logprobs.append(logprob)
+            response.entropies.extend(entropy)
         if any(ended):
             self._leave([first + place for place, over in enumerate(ended) if over])
 
