@@ -88,6 +88,7 @@ TAG_GIT_COMMIT = "mlflow.source.git.commit"
 TAG_GIT_DIRTY = "minrl.git_dirty"  # "true" or "false"
 TAG_CODE_HASH = "minrl.code_hash"
 TAG_HARDWARE = "minrl.hardware"
+TAG_DETERMINISTIC = "minrl.deterministic"  # "held", "did not hold: <what>" or "not checked" (trainer.rehearsal)
 TAG_SUPERSEDED = "minrl.superseded"  # "true" on a run whose trial was run again by other code
 TAG_RECORD = "minrl.record"  # which trial directory the run mirrors: the same trial run anew is another record
 TAG_PLANNED = "minrl.planned"  # "false" on a run that the sweep file, edited since, no longer asks for

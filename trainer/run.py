@@ -8,6 +8,7 @@ call takes again, to the same bits on a CPU.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import shutil
@@ -38,12 +39,15 @@ from trainer.record.directory import State, Status, TrialIdentity, TrialRecord
 from trainer.record.environment import environment, with_commit
 from trainer.record.owner import heartbeat, note_doing
 from trainer.record.samples import write_samples
+from trainer.rehearsal import NOT_CHECKED, rehearse
 from trainer.rollout import Problem
 from trainer.seeds import derive
 from trainer.tasks.sample import evaluated_in_training
 from trainer.tasks.verify import close as close_task
 from trainer.tracking.mirror import Mirror
 from trainer.tracking.store import Tracking
+
+log = logging.getLogger(__name__)
 
 
 def run_trial(
@@ -164,7 +168,19 @@ class _Trial:
             self._progress, state = checkpoint
             parts.engine.load_state(state)
         parts.generator.load_weights(parts.engine.weights())
+        self._rehearse(parts)
         return parts
+
+    def _rehearse(self, parts: Parts) -> None:
+        """Writes down whether a step is the same to the last bit, where that was asked for; warns where it is not."""
+        found: dict[str, object] = {"deterministic": NOT_CHECKED}
+        if self._config.trainer.deterministic:
+            self._tell(0, "taking a step twice")
+            rehearsal = rehearse(parts)
+            found = {"deterministic": str(rehearsal), "rehearsal_s": round(rehearsal.seconds, 3)}
+            if rehearsal.differs:
+                log.warning("trainer.deterministic: a step taken twice %s", rehearsal)
+        self._record.write_environment({**self._record.environment(), **found})
 
     def _stop_rule(self, metrics: Mapping[str, float]) -> str | None:
         for key, bound in self._config.trainer.stop_at.items():

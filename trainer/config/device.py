@@ -6,6 +6,8 @@ bfloat16 where its id stands for float32, and go on from a CPU's checkpoint.
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from trainer.config import TrialConfig
@@ -18,3 +20,15 @@ def on_gpu(config: TrialConfig) -> bool:
 
 def pick_device(config: TrialConfig) -> torch.device:
     return torch.device("cuda" if on_gpu(config) else "cpu")
+
+
+def ask_for_same_bits(config: TrialConfig) -> None:
+    """Has torch choose kernels that give the same bits every time where `trainer.deterministic` asks for it.
+
+    Where it has none it warns and goes on (`cumsum` on a GPU is one): whether the bits are the same is tried out.
+    cuBLAS reads its variable at its first product, so a process that has multiplied before keeps what it had.
+    """
+    wanted = config.trainer.deterministic
+    torch.use_deterministic_algorithms(wanted, warn_only=True)
+    if wanted and on_gpu(config):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

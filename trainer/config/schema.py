@@ -218,12 +218,15 @@ class TrainerConfig:
     """The loop: training steps, optimizer updates a step (mini-batches cut by prompt), steps between checkpoints.
 
     stop_at ends a trial early, as done, once a metric reaches a value, e.g. {"reward/accuracy": 0.95}.
+    deterministic asks the libraries for the same bits again wherever they have a choice, and tries it out on the first
+    step: the record says what came of it. On a CPU they are the same without it.
     """
 
     steps: int = 100
     updates_per_step: int = 4
     checkpoint_every: int = 10
     stop_at: dict[str, float] = field(default_factory=dict)
+    deterministic: bool = False
 
 
 @dataclass

@@ -174,6 +174,11 @@ def _model_problems(model: ModelConfig) -> Iterator[str]:
 
 def _machine_problems(config: TrialConfig) -> Iterator[str]:
     """What the machine is asked for, in words that nobody knows or that exclude each other."""
+    if config.trainer.deterministic and config.engine.backend is EngineBackend.deepspeed:
+        yield (
+            "trainer.deterministic=true is a promise of the torch engine, which takes a step twice and compares: "
+            "set engine=torch, or trainer.deterministic=false"
+        )
     name = config.resources.accelerator
     if name is not None and name not in ACCELERATORS:
         yield f"resources.accelerator={name!r} is not known: use null or one of {', '.join(ACCELERATORS)}"

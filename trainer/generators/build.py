@@ -45,7 +45,8 @@ def build_generator(
             from trainer.generators.vllm_generator import VllmGenerator
 
             dtype, tokens = compute_dtype(config.engine, device), tokens_at_once(config, prompt_tokens)
-            return VllmGenerator(base, tokenizer, config.rollout, dtype, device, tokens, prompt_tokens)
+            same = config.trainer.deterministic
+            return VllmGenerator(base, tokenizer, config.rollout, dtype, device, tokens, prompt_tokens, same)
 
 
 def _native(config: TrialConfig, policy: PreTrainedModel) -> bool:

@@ -22,7 +22,7 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",
 }
-RESTORED = ("LD_PRELOAD", "LOCAL_WORLD_SIZE")
+RESTORED = ("LD_PRELOAD", "LOCAL_WORLD_SIZE", "VLLM_BATCH_INVARIANT")
 # The default group is an attribute of _world; the rest is what torch's own registry of groups consists of.
 GROUPS = ("_pg_map", "_pg_names", "_pg_group_ranks", "_pg_backend_config", "_tags_to_pg", "_pg_to_tag")
 NAMES = itertools.count(1_000_000, 1_000)  # groups are named by a counter; a name is good for one group of a process
@@ -33,18 +33,20 @@ T = TypeVar("T")
 class OwnProcess:
     """Everything that vLLM does, start and end included, happens inside `with guest():`."""
 
-    def __init__(self, on_cpu: bool) -> None:
+    def __init__(self, on_cpu: bool, same_bits: bool = False) -> None:
+        """`same_bits` asks for kernels in which what shares a batch with a request changes nothing; for GPUs alone."""
         self._on_cpu = on_cpu
+        self._variables = {**ENVIRONMENT, "VLLM_BATCH_INVARIANT": "1"} if same_bits and not on_cpu else ENVIRONMENT
         self._groups: dict[str, Any] = {name: {} for name in GROUPS}
         self._groups |= {"_world": c10d._World(), "_group_count": next(NAMES)}
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
         with ExitStack() as undo:
             undo.enter_context(self._exchanged_groups())
             undo.enter_context(_restored())
+            for name, value in self._variables.items():
+                os.environ.setdefault(name, value)
             if self._on_cpu:  # compiling takes a minute and a C++ compiler, for models that answer in seconds
                 undo.enter_context(torch.compiler.set_stance("force_eager"))
             yield

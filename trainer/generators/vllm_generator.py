@@ -46,6 +46,7 @@ class VllmGenerator:
     does not depend on which problems share the batch, and variants of a run seed are paired response by response.
     On a CPU its cache holds `tokens` tokens of prompts and responses, the prompts of `prompt_tokens`: what is more, or
     longer, waits until others are done. On a GPU it takes rollout.gpu_memory_utilization of the memory.
+    With `same_bits` a GPU computes a response alike whatever shares its batch, which costs time.
     Raises `ConfigError` where vLLM cannot hold the model. `close` ends the engine; the process can then start another.
     """
 
@@ -58,11 +59,12 @@ class VllmGenerator:
         device: torch.device,
         tokens: int,
         prompt_tokens: int,
+        same_bits: bool = False,
     ) -> None:
         self._tokenizer = tokenizer
         self._config = config
         on_cpu = device.type == "cpu"
-        self._guest = OwnProcess(on_cpu)
+        self._guest = OwnProcess(on_cpu, same_bits)
         self._asleep: set[str] = set()
         shape = load_shape(base)
         self._ends = ends_of(read_generation(base, shape), shape, tokenizer)

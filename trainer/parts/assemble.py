@@ -9,7 +9,7 @@ import torch
 
 from trainer.config import TrialConfig, every_rank_samples
 from trainer.config.choices import Baseline, EngineBackend, GeneratorBackend
-from trainer.config.device import pick_device
+from trainer.config.device import ask_for_same_bits, pick_device
 from trainer.config.machine import check_installed
 from trainer.engines.torch_engine import TorchEngine
 from trainer.errors import ConfigError
@@ -31,6 +31,7 @@ from trainer.tasks.sample import evaluated_in_training
 def build_parts(config: TrialConfig, base: Path, launcher: Launcher) -> Parts:
     """The parts of a trial that starts from the model in the folder `base`; `launcher` starts further ranks."""
     torch.set_num_threads(config.engine.threads)
+    ask_for_same_bits(config)
     device = pick_device(config)
     task = load_task(config.task)
     try:

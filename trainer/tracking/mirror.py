@@ -108,7 +108,7 @@ class Mirror:
         self._attempt(lambda: self._send_files(files))
 
     def log_names(self) -> None:
-        """Sends what the record says of the model, the task and the held-out problems."""
+        """Sends what the record says of the model, the task, the held-out problems, and of the same bits."""
         self._attempt(self._send_names)
 
     def finish(self, state: State, reason: str | None = None) -> None:
@@ -237,6 +237,7 @@ class Mirror:
             keys.TAG_MODEL: names.model,
             keys.TAG_TASK: names.task,
             keys.TAG_HELDOUT: names.heldout,
+            keys.TAG_DETERMINISTIC: self._record.environment().get("deterministic"),
             keys.TAG_NOTE: str(names) if own else None,
         }
         self._open.log_batch(self._run_id, tags=[RunTag(key, str(tag)) for key, tag in tags.items() if tag is not None])

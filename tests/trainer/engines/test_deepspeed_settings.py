@@ -22,6 +22,7 @@ from trainer.errors import ConfigError
         (["engine=deepspeed", "engine.zero_stage=4"], "engine.zero_stage=4 must be 0, 1, 2 or 3"),
         (["engine=deepspeed", "engine.zero_stage=0", "engine.offload=optimizer"], "set engine.zero_stage to 1, 2 or 3"),
         (["engine=deepspeed", "engine.zero_stage=2", "engine.offload=all"], "set engine.zero_stage=3"),
+        (["engine=deepspeed", "trainer.deterministic=true"], "set engine=torch, or trainer.deterministic=false"),
     ],
 )
 def test_a_spread_without_meaning_is_refused_in_one_line(overrides: list[str], says: str) -> None:
