@@ -70,7 +70,7 @@ def _digest(parts: Parts) -> str:
     found = hashlib.sha256()
     for name, weight in parts.engine.weights():
         found.update(name.encode())
-        found.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        found.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
 
 

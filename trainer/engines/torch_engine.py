@@ -66,7 +66,7 @@ class TorchEngine:
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)  # now, for sampling can use the memory
         if not torch.nn.utils.get_total_norm(self.policy.parameters()).isfinite():  # one pass over the weights, no mask
-            raise DivergedError("a weight is not finite")
+            raise DivergedError("the norm of the weights is not finite")
         return {**actor_metrics(totals, norm, lr, algorithm), **critic_metrics}
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:

@@ -13,7 +13,7 @@ from trainer.errors import ConfigError
 
 
 def test_one_word_chooses_vllm() -> None:
-    assert compose([]).rollout.backend is GeneratorBackend.transformers
+    assert compose([]).rollout.backend is GeneratorBackend.native
     chosen = compose(["rollout=vllm", "rollout.sleep=true", "algorithm.tis_clip=2.0"])
     assert chosen.rollout.backend is GeneratorBackend.vllm
     assert chosen.rollout.n == compose([]).rollout.n, "the scale's sizes stay"
@@ -22,7 +22,10 @@ def test_one_word_chooses_vllm() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["algorithm.tis_clip=2.0"], "algorithm.tis_clip needs a generator that tells its log-probabilities"),
+        (
+            ["rollout=transformers", "algorithm.tis_clip=2.0"],
+            "algorithm.tis_clip needs a generator that tells its log-probabilities",
+        ),
         (["rollout=vllm", "algorithm.tis_clip=0"], "algorithm.tis_clip must be above 0"),
         (["rollout.sleep=true"], "rollout.sleep is for vLLM"),
         (["rollout=vllm", "rollout.gpu_memory_utilization=1.5"], "must lie between 0 and 1"),

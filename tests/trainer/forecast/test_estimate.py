@@ -223,6 +223,18 @@ def test_the_work_of_a_step_is_two_operations_a_weight_and_token() -> None:
     assert found.work.responses == 4096
 
 
+def test_the_policy_scores_nothing_where_the_sampler_s_word_counts() -> None:
+    """Native, in float32, in the policy's own weights; the one response in sixteen that is scored is left out."""
+    for overrides, passes in (
+        ([], 1),
+        (["engine.dtype=bfloat16"], 2),
+        (["rollout=transformers"], 2),
+        (["engine=deepspeed"], 2),
+    ):
+        work = estimate(compose(overrides)).work
+        assert work.score_flops == passes * work.sample_flops, overrides
+
+
 def test_a_small_step_fills_no_bound() -> None:
     """8 prompts of 16 tokens at most with 4 responses of 64: 2,560 tokens to score, and half of it an update."""
     config = compose(
@@ -232,6 +244,7 @@ def test_a_small_step_fills_no_bound() -> None:
             "trainer.updates_per_step=2",
             "evaluation.problems=2",
             "engine.logit_chunk_tokens=1000",
+            "rollout=transformers",
         ]
     )
     shape = shape_of(config.model)
