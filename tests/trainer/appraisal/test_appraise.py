@@ -162,7 +162,7 @@ def test_a_trial_that_is_not_done_has_nothing_to_evaluate(trial: Path) -> None:
 
 
 def test_chunks_keep_the_problems_order_and_tell_how_far_they_are(policies: Policies, prepared: Prepared) -> None:
-    settings = ["rollout.max_tokens_in_flight=1500"]  # of 4 x (101 + 20): three problems a chunk
+    settings = ["rollout=transformers", "rollout.max_tokens_in_flight=1500"]  # of 4 x (101 + 20): three problems a chunk
     asked = Asked(str(policies(200, 0)), settings, [str(prepared("d", range(8)))], max_response_length=20)
     planned = plan(asked)
     told: list[Standing] = []
@@ -174,7 +174,7 @@ def test_chunks_keep_the_problems_order_and_tell_how_far_they_are(policies: Poli
 
 
 def test_many_responses_to_one_problem_are_drawn_in_parts(policies: Policies, prepared: Prepared) -> None:
-    settings = ["rollout.max_tokens_in_flight=400"]  # three rows of 101 + 20
+    settings = ["rollout=transformers", "rollout.max_tokens_in_flight=400"]  # three rows of 101 + 20
     asked = Asked(str(policies(200, 0)), settings, [str(prepared("d", range(2)))], k=8, max_response_length=20)
     for group in run(plan(asked)).groups[0]:
         assert [rollout.sample_index for rollout in group.rollouts] == list(range(8))
