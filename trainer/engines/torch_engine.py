@@ -65,8 +65,8 @@ class TorchEngine:
             group["lr"] = lr
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)  # now, for sampling can use the memory
-        if not torch.nn.utils.get_total_norm(self.policy.parameters()).isfinite():  # one pass over the weights, no mask
-            raise DivergedError("the norm of the weights is not finite")
+        if not _finite(list(self.policy.parameters())):
+            raise DivergedError("a weight is not finite")
         return {**actor_metrics(totals, norm, lr, algorithm), **critic_metrics}
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
@@ -89,3 +89,8 @@ class TorchEngine:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+def _finite(weights: Sequence[Tensor]) -> bool:
+    """One pass over the weights and no mask. The squares of finite ones may overflow: then each is asked by itself."""
+    return bool(torch.nn.utils.get_total_norm(weights).isfinite()) or all(bool(w.isfinite().all()) for w in weights)

@@ -163,6 +163,9 @@ def test_an_update_does_not_depend_on_how_pairs_are_split(budget: int, groups: l
     assert len(mini.samples) == 14
     for number in range(2):  # the second from a policy that is no longer the reference
         expected, found = (dict(e.update(mini, scores, dpo(), 1e-3)) for e in (whole, split))
+        if number == 0:  # every margin is zero but for rounding, and may lie on either side of it
+            for metrics in (expected, found):
+                del metrics[keys.ACTOR_DPO_ACCURACY]
         assert found == pytest.approx(expected, rel=1e-4, abs=1e-6), number
     for name, parameter in parameters(whole).items():
         torch.testing.assert_close(parameters(split)[name], parameter, rtol=0, atol=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -231,6 +232,16 @@ def test_an_update_that_is_not_finite_leaves_policy_and_optimizer_alone(what: st
         trained.update(mini_batch(chosen), replace(scores(), **{what: broken}), chosen, LR)
     assert all(torch.equal(parameters(trained)[name], value) for name, value in before.items())
     assert _optimizer_steps(trained) == steps
+
+
+def test_weights_are_finite_however_large_and_an_infinite_one_ends_the_trial() -> None:
+    """At a rate of 1e30 AdamW leaves weights whose squares float32 cannot hold; each of them is a number yet."""
+    chosen, trained = algorithm("algorithm=grpo"), engine()
+    trained.update(mini_batch(chosen), scores(), chosen, 1e30)
+    largest = max(value.abs().max().item() for value in parameters(trained).values())
+    assert 1e29 < largest < math.inf
+    with pytest.raises(DivergedError, match="a weight is not finite"):
+        engine().update(mini_batch(chosen), scores(), chosen, math.inf)
 
 
 def test_with_learning_rate_zero_an_update_changes_no_bit() -> None:
