@@ -56,6 +56,11 @@ def test_it_fires_above_a_ten_thousandth_or_five_floors(floor: float, bound: flo
         check_sync(*off_by(1.1 * bound), Progress(sync_floor=floor))
 
 
+def test_the_bound_itself_is_within_bounds() -> None:
+    floor = 2**-7  # five of which float32 holds exactly
+    check_sync(samples((-1.0 - 5 * floor,)), scores((-1.0,)), Progress(sync_floor=floor))
+
+
 def test_a_base_on_which_the_two_disagree_beyond_rounding_is_refused_at_once() -> None:
     with pytest.raises(SyncError, match="computes another model than the engine"):
         check_sync(*off_by(0.2), Progress())

@@ -104,7 +104,7 @@ def _policy_terms(
         ceiling = -advantages * algorithm.clip_ratio_c
         hit = (advantages < 0) & (loss > ceiling)
         clipped = torch.where(hit, torch.ones_like(clipped), clipped)
-        loss = torch.where(hit, ceiling.expand_as(loss), loss)
+        loss = torch.where(hit, ceiling, loss)
     return loss, clipped
 
 

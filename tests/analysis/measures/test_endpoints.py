@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.measures.endpoints import ENDPOINTS, Curves, area, early, half_step, late
+from analysis.measures.endpoints import ENDPOINTS, KEY_PATTERNS, Curves, area, early, endpoint_of, half_step, late
 from analysis.measures.histories import Histories
 from analysis.measures.pair_endpoints import accuracy_at_common_kl, crossover_step
 from analysis.runs import Runs
@@ -54,6 +54,17 @@ def test_half_of_the_entropy_is_reached_between_two_steps() -> None:
     assert half_step(curve([0.8, 0.6, 0.2, 0.1])).tolist() == [2.5]  # 0.4 lies half way from 0.6 to 0.2
     assert half_step(curve([0.8, 0.7, 0.6, 0.5])).tolist() == [4.0]  # never: the last step is a bound
     assert np.isnan(half_step(curve([0.8, 0.7, NAN, NAN], last=2))[0])  # stopped before: not known
+
+
+def test_half_that_is_met_exactly_is_reached_and_runs_are_judged_by_themselves() -> None:
+    assert half_step(curve([4.0, 2.0, 2.0, 2.0])).tolist() == [2.0]
+    both = curve([0.8, 0.6, 0.2, 0.1], [0.8, 0.7, 0.6, 0.5], [NAN, 0.7, 0.1, 0.1])
+    assert half_step(both).tolist() == pytest.approx([2.5, 4.0, NAN], nan_ok=True)
+
+
+def test_half_at_the_first_of_all_steps_is_that_step() -> None:
+    assert half_step(curve([0.0, 0.0, 0.0])).tolist() == [1.0]
+    assert half_step(curve([-1.0, -0.4, 2.0])).tolist() == [1.0]
 
 
 def test_a_run_that_stopped_has_no_late_entropy_and_an_early_one() -> None:
@@ -110,6 +121,45 @@ def test_the_score_is_average_at_the_largest_k() -> None:
     small, large = (keys.val(keys.VAL_ALL, keys.average_at(k)) for k in (4, 16))
     runs = history({"a": {small: {0: 0.1, 8: 0.2}, large: {0: 0.1, 8: 0.3}}})
     assert Histories(runs).measure(ENDPOINTS["score"]).tolist() == [0.3]
+
+
+def test_endpoints_are_named_in_claims_and_told_in_tables_by_these_words() -> None:
+    score, passed = "val/all/average_at_", "val/all/pass_at_"
+    accuracy, entropy, kl = "reward/accuracy", "rollout/entropy", "rollout/kl_k1"
+    assert {name: (e.words, e.unit, e.key, e.measure, e.is_share) for name, e in ENDPOINTS.items()} == {
+        "score": ("late held-out accuracy", "share correct", score, late, True),
+        "score_early": ("early held-out accuracy", "share correct", score, early, True),
+        "score_auc": ("held-out accuracy AUC", "share correct", score, area, True),
+        "pass_at_k": ("late held-out pass@k", "share correct", passed, late, True),
+        "accuracy_late": ("late training accuracy", "share correct", accuracy, late, True),
+        "accuracy_early": ("early training accuracy", "share correct", accuracy, early, True),
+        "accuracy_auc": ("training accuracy AUC", "share correct", accuracy, area, True),
+        "entropy_late": ("late entropy", "nats", entropy, late, False),
+        "entropy_auc": ("entropy AUC", "nats", entropy, area, False),
+        "entropy_half_step": ("steps to half of the entropy", "steps", entropy, half_step, False),
+        "kl_early": ("early KL to the base", "nats", kl, early, False),
+        "kl_late": ("late KL to the base", "nats", kl, late, False),
+    }
+    assert KEY_PATTERNS == (accuracy, entropy, kl, f"{score}*", f"{passed}*")
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("rollout/entropy", "nats"),
+        ("val/all/pass_at_4", "share correct"),
+        ("val/hard/pass_at_4", ""),
+        ("rollout/entropy_of_mine", ""),
+        ("actor/grad_norm", ""),
+    ],
+)
+def test_any_other_name_is_a_metrics_and_stands_for_its_late_mean(name: str, unit: str) -> None:
+    found = endpoint_of(name)
+    assert (found.words, found.unit, found.key, found.measure) == (f"late {name}", unit, name, late)
+
+
+def test_an_endpoint_is_found_by_its_name() -> None:
+    assert endpoint_of("kl_early") is ENDPOINTS["kl_early"]
 
 
 def test_what_nobody_logged_is_missing_and_never_zero() -> None:

@@ -255,6 +255,15 @@ def test_a_step_without_a_passing_group_gives_finite_numbers_and_keeps_nothing(m
             assert credit.kept == (False,) * 4
 
 
+@pytest.mark.parametrize(("n", "k", "expected"), [(1, 1, (0.0,)), (2, 1, (0.5**0.5, -(0.5**0.5))), (2, 2, (0.0, 0.0))])
+def test_a_step_of_one_or_two_samples_is_whitened_too(
+    n: int, k: int, expected: tuple[float, ...], make_group: MakeGroup
+) -> None:
+    """One sample has no spread; of rewards 1 and -1 the unbiased standard deviation is the root of 2."""
+    [credit] = assign([make_group(k, n)], algorithm("algorithm=reinforce_pp_baseline"), seed=0)
+    assert credit.advantages == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_score_is_the_reward_and_the_threshold_still_says_what_is_all_wrong(make_group: MakeGroup) -> None:
     wrong, right = make_group(0), make_group(1)
     by_score = algorithm("algorithm=reinforce_mean_zero", "algorithm.reward=score", "algorithm.keep_all_wrong=false")

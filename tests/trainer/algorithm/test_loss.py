@@ -106,6 +106,11 @@ def test_the_dual_clip_bounds_bad_tokens_at_three_and_leaves_good_ones_alone() -
     assert one_token(0.5, -2.0, DUAL) == pytest.approx((1.6, 0.0, 1.0))
 
 
+def test_a_bad_token_that_just_reaches_the_dual_clip_is_not_cut() -> None:
+    ratio = torch.tensor(math.log(0.1 * 3.5) - math.log(0.1), dtype=torch.float64).exp().item()
+    assert one_token(3.5, -2.0, replace(DUAL, clip_ratio_c=ratio))[1:] == pytest.approx((7.0, 0.0))
+
+
 def test_without_a_ratio_the_loss_is_minus_advantage_times_log_probability() -> None:
     raft = compose(["algorithm=raft"]).algorithm
     assert one_token(1.5, 2.0, raft) == pytest.approx((-2 * math.log(0.15), -2.0, 0.0))
