@@ -108,6 +108,24 @@ def test_what_a_token_sees_and_where_it_stands() -> None:
     assert batch.positions.tolist() == [1, 2, 1]
 
 
+def test_every_tensor_of_a_batch_is_on_the_device() -> None:
+    meta = torch.device("meta")
+    batches = collate(ROLLOUTS, meta), collate(ROLLOUTS, meta, packed=True), collate_shared([ROLLOUTS[:3]], meta)
+    for batch in batches:
+        parts = [batch.input_ids, batch.mask, batch.targets, batch.positions]
+        if batch.packing is not None:
+            parts += [batch.packing.position_ids, batch.packing.boundaries]
+        if batch.sharing is not None:
+            parts += [batch.sharing.position_ids, batch.sharing.visible]
+        assert {part.device for part in parts} == {meta}
+
+
+def test_what_a_row_costs_by_hand() -> None:
+    """Of 4 tokens: linear 4 x 2; attention 3 for each of 16 pairs, or half of them where there is but one response."""
+    assert LayerCost(2, 3).of(4, 1) == 8 + 24
+    assert LayerCost(2, 3).of(4, 2) == 8 + 48
+
+
 def test_where_attention_costs_nothing_a_prompt_stands_once() -> None:
     assert share_prompts(ROLLOUTS, FREE, 1000) == [(2, 0, 1), (4, 3), (5,), (9, 6, 7, 8)]
 
@@ -133,6 +151,12 @@ def test_a_row_stays_within_the_budget_unless_a_response_alone_does_not() -> Non
     assert all(len(row) == 1 or row_tokens(ROLLOUTS, row) <= 10 for row in rows)
     assert any(len(row) > 1 for row in rows)
     assert any(row_tokens(ROLLOUTS, row) > 10 for row in rows)
+
+
+def test_a_row_may_have_as_many_tokens_as_the_budget() -> None:
+    group = rollouts_of((5, (3, 1, 8)))
+    assert share_prompts(group, FREE, 17) == [(2, 0, 1)]
+    assert share_prompts(group, FREE, 16) == [(2, 0), (1,)]
 
 
 def test_every_response_counts_on_one_rank_and_ranks_take_equally_many_passes() -> None:
