@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from trainer.config import ModelConfig
 from trainer.config.choices import Architecture
 from trainer.policy.collate import collate
-from trainer.policy.logprob import logprobs_alone, logprobs_and_entropies
+from trainer.policy.logprob import logprobs_alone, logprobs_and_entropies, to_rows
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.rollout import Problem, Rollout
 
@@ -94,6 +94,61 @@ def test_log_probabilities_alone_are_the_same_bits(
     alone = logprobs_alone(model, batch, chunk)
     assert not alone.requires_grad
     assert torch.equal(alone, logprobs_and_entropies(model, batch, chunk)[0])
+
+
+def heads(model: PreTrainedModel) -> list[int]:
+    """A list that the response tokens of each pass through the head are added to."""
+    seen: list[int] = []
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    return seen
+
+
+@pytest.mark.parametrize(("chunk", "cut"), [(7, [7, 7, 7, 6]), (9, [9, 9, 9]), (26, [26, 1]), (27, [27]), (99, [27])])
+def test_no_more_than_a_chunk_reaches_the_head_and_only_several_are_computed_again(
+    chunk: int, cut: list[int], model: PreTrainedModel, rollouts: Sequence[Rollout]
+) -> None:
+    batch, seen = collate(rollouts, CPU), heads(model)
+    with torch.no_grad():
+        logprobs_and_entropies(model, batch, chunk)
+        assert seen == cut
+        logprobs_alone(model, batch, chunk)
+    assert seen == cut * 2
+    seen.clear()
+    logprobs_and_entropies(model, batch, chunk)[0].sum().backward()
+    assert sorted(seen) == sorted(cut * 2 if len(cut) > 1 else cut)
+
+
+def test_ranks_that_agree_on_more_chunks_cut_as_evenly_as_can_be(
+    model: PreTrainedModel, rollouts: Sequence[Rollout]
+) -> None:
+    batch, seen, asked = collate(rollouts, CPU), heads(model), list[int]()
+
+    def more(chunks: int) -> int:
+        asked.append(chunks)
+        return chunks + 2
+
+    with torch.no_grad():
+        found = logprobs_and_entropies(model, batch, 7, agree=more)
+        wanted = logprobs_and_entropies(model, batch, 7)
+    assert (asked, seen) == ([4], [5, 5, 5, 4, 4, 4, 7, 7, 7, 6])
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+
+
+def test_of_a_model_in_bfloat16_the_softmax_is_one_of_float32(
+    model: PreTrainedModel, rollouts: Sequence[Rollout]
+) -> None:
+    batch = collate(rollouts, CPU)
+    with torch.no_grad():
+        for found in (*logprobs_and_entropies(model.bfloat16(), batch, 7), logprobs_alone(model, batch, 7)):
+            assert found.dtype is torch.float32
+            assert not torch.equal(found, found.bfloat16().float())
+
+
+def test_rows_of_values_are_float32_and_zero_elsewhere() -> None:
+    parts = [torch.tensor([1.5, 2.0], dtype=torch.bfloat16), torch.tensor([3.0], dtype=torch.bfloat16)]
+    found = to_rows(parts, torch.tensor([[True, False], [True, True]]))
+    assert found.dtype is torch.float32
+    assert found.tolist() == [[1.5, 0.0], [2.0, 3.0]]
 
 
 def test_entropies_carry_no_gradient_unless_asked_for(model: PreTrainedModel, rollouts: Sequence[Rollout]) -> None:
