@@ -101,6 +101,27 @@ def test_logits_are_those_of_the_model(kind: str) -> None:
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=2e-5)
 
 
+def test_a_head_may_have_a_bias() -> None:
+    model = random_model(KINDS["llama"]())
+    head = torch.nn.Linear(24, 50)
+    torch.nn.init.normal_(head.bias)
+    model.set_output_embeddings(head)
+    assert refusal(model) is None
+    torch.testing.assert_close(
+        decoded(Network(model, torch.float32, positions=16)), expected(model), rtol=1e-5, atol=2e-5
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_holds_weights_without_gradients_and_its_logits_are_float32(dtype: torch.dtype) -> None:
+    network = Network(random_model(KINDS["biases"]()), dtype, positions=16)
+    held = [*vars(network).values(), *(getattr(layer, name) for layer in network.layers for name in layer.__slots__)]
+    tensors = [each for each in held if isinstance(each, torch.Tensor)]
+    assert len(tensors) > 20
+    assert not any(each.requires_grad for each in tensors)
+    assert network.logits(torch.ones(1, 24)).dtype is torch.float32
+
+
 def test_the_copies_of_a_prompt_go_on_by_themselves() -> None:
     network = Network(random_model(KINDS["qwen2"]()), torch.float32, positions=16)
     torch.testing.assert_close(decoded(network, copies=3), decoded(network), rtol=1e-5, atol=2e-5)
