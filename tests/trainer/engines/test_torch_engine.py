@@ -31,11 +31,16 @@ LR = 1e-4  # Adam divides by the gradient's size: rounding of a tiny gradient co
 SHAPE = ModelConfig(hidden_size=32, intermediate_size=48, num_layers=2, num_heads=2)
 
 
-def engine(micro_batch_tokens: int = 100_000, logit_chunk_tokens: int = 100_000) -> TorchEngine:
+UNCLIPPED = OptimConfig(grad_clip=1e9)
+
+
+def engine(
+    micro_batch_tokens: int = 100_000, logit_chunk_tokens: int = 100_000, optim: OptimConfig = UNCLIPPED
+) -> TorchEngine:
     """Always the same policy, and another model as reference so that KL terms are not zero."""
     policy, reference = (build_model(SHAPE, character_tokenizer(), seed) for seed in (1, 2))
     config = EngineConfig(micro_batch_tokens=micro_batch_tokens, logit_chunk_tokens=logit_chunk_tokens)
-    return TorchEngine(policy, reference, config, OptimConfig(grad_clip=1e9), MAX_LENGTH, torch.device("cpu"))
+    return TorchEngine(policy, reference, config, optim, MAX_LENGTH, torch.device("cpu"))
 
 
 @cache
@@ -86,7 +91,14 @@ def parameters(trained: TorchEngine) -> dict[str, Tensor]:
 
 
 def gradients(trained: TorchEngine) -> dict[str, Tensor]:
-    return {name: p.grad.clone() for name, p in trained.policy.named_parameters() if p.grad is not None}
+    """Those of the next update, as its optimizer finds them: the engine lets go of them after its step."""
+    found: dict[str, Tensor] = {}
+
+    def keep(*_: object) -> None:
+        found.update({name: p.grad.clone() for name, p in trained.policy.named_parameters() if p.grad is not None})
+
+    trained._optimizer.register_step_pre_hook(keep)
+    return found
 
 
 VARIANTS = {
@@ -105,14 +117,17 @@ VARIANTS = {
 def test_loss_and_gradient_do_not_depend_on_how_a_mini_batch_is_split(variant: str) -> None:
     chosen = algorithm(*VARIANTS[variant])
     whole = engine()
+    wanted = gradients(whole)
     expected = updated(whole, chosen)
     assert expected[keys.ACTOR_GRAD_NORM] > 0.01
+    assert len(wanted) == len(list(whole.policy.parameters()))
     for budget, chunk in ((1, 5), (50, 1), (130, 100_000)):  # one response at a time; a few; about half
         split = engine(budget, chunk)
+        kept = gradients(split)
         found = updated(split, chosen)
         assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
-        for name, gradient in gradients(whole).items():
-            torch.testing.assert_close(gradients(split)[name], gradient, rtol=1e-4, atol=1e-6)
+        for name, gradient in wanted.items():
+            torch.testing.assert_close(kept[name], gradient, rtol=1e-4, atol=1e-6)
         for name, parameter in parameters(whole).items():
             torch.testing.assert_close(parameters(split)[name], parameter, rtol=0, atol=1e-5)
 
@@ -286,6 +301,37 @@ def test_the_metrics_of_an_update_are_those_of_its_formulas() -> None:
 def test_without_bounds_there_is_no_clip_fraction() -> None:
     metrics = updated(engine(), algorithm("algorithm=raft"))
     assert keys.ACTOR_PG_CLIPFRAC not in metrics
+
+
+def test_an_update_is_a_step_of_adamw_on_the_clipped_gradient() -> None:
+    """Written out for two updates, with settings that are not torch's own: a first step would not tell the betas."""
+    optim = OptimConfig(beta1=0.5, beta2=0.75, weight_decay=0.25, grad_clip=1e-3)
+    trained, chosen, rate = engine(optim=optim), algorithm("algorithm=grpo"), 0.01
+    kept = gradients(trained)
+    expected = {name: value.double() for name, value in trained.policy.named_parameters()}
+    first = {name: torch.zeros_like(value) for name, value in expected.items()}
+    second = {name: torch.zeros_like(value) for name, value in expected.items()}
+    for step in (1, 2):
+        metrics = trained.update(mini_batch(chosen), scores(), chosen, rate)
+        assert metrics[keys.ACTOR_GRAD_NORM] > 0.1, "as it was before it was cut"
+        assert torch.cat([each.flatten() for each in kept.values()]).norm().item() == pytest.approx(1e-3, rel=1e-3)
+        for name, value in expected.items():
+            gradient = kept[name].double()
+            first[name] = 0.5 * first[name] + 0.5 * gradient
+            second[name] = 0.75 * second[name] + 0.25 * gradient.square()
+            deviation = (second[name] / (1 - 0.75**step)).sqrt() + 1e-8
+            expected[name] = value * (1 - rate * 0.25) - rate * first[name] / (1 - 0.5**step) / deviation
+        for name, value in trained.policy.named_parameters():
+            torch.testing.assert_close(value.double(), expected[name], rtol=1e-4, atol=1e-6)
+    assert all(value.grad is None for value in trained.policy.parameters()), "sampling can use the memory"
+
+
+def test_dropout_draws_nothing_and_the_reference_is_frozen() -> None:
+    trained = engine()
+    assert not trained.policy.training
+    assert not trained.reference.training
+    assert all(value.requires_grad for value in trained.policy.parameters())
+    assert not any(value.requires_grad for value in trained.reference.parameters())
 
 
 def test_a_tied_head_is_handed_over_under_both_names() -> None:
