@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -13,7 +13,11 @@ from scipy import stats
 from transformers import PreTrainedModel
 
 from trainer.config import ModelConfig, RolloutConfig
+from trainer.errors import ConfigError
+from trainer.generators import native_generator
 from trainer.generators.decoding import rows
+from trainer.generators.decoding.network import Network
+from trainer.generators.decoding.rows import Decoding
 from trainer.generators.native_generator import NativeGenerator
 from trainer.policy.collate import collate
 from trainer.policy.logprob import logprobs_and_entropies
@@ -139,6 +143,47 @@ def test_the_law_of_whole_responses_is_the_models(policy: PreTrainedModel) -> No
     wanted = [*(expected[key] * n for key in common), n * (1 - sum(expected[key] for key in common))]
     assert len(common) > 300
     assert stats.chisquare(observed, wanted).pvalue > 0.001
+
+
+@pytest.mark.parametrize(("in_flight", "at_once"), [(1, 1), (67, 1), (68, 2), (1223, 35), (1224, 36), (10_000, 36)])
+def test_as_many_rows_are_at_work_as_their_tokens_are_allowed(
+    in_flight: int, at_once: int, policy: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nine problems, the longest of 10 tokens, with 24 of a response: rows of 34, four to each problem if they may."""
+    seen: list[tuple[int, int]] = []
+
+    class Watched(Decoding):
+        def __init__(
+            self, network: Network, ends: Sequence[int], at_once: int, positions: int, length: int, device: torch.device
+        ) -> None:
+            seen.append((at_once, positions))
+            super().__init__(network, ends, at_once, positions, length, device)
+
+    monkeypatch.setattr(native_generator, "Decoding", Watched)
+    bounded = generator(policy, replace(ROLLOUT, max_tokens_in_flight=in_flight))
+    assert max(len(group[0].prompt_ids) for group in bounded.sample(PROBLEMS, 4, seed=3)) == 10
+    assert seen == [(at_once, 34)]
+
+
+def test_no_problems_no_responses(policy: PreTrainedModel) -> None:
+    assert generator(policy).sample([], 4, seed=3) == []
+
+
+def test_a_prompt_beyond_the_positions_is_named_and_so_is_the_model(policy: PreTrainedModel) -> None:
+    long = Problem("long", "1" * 45, "", "set", "level")
+    tokenizer = character_tokenizer()
+    for name, told in (("", "the model"), ("models/mine", "models/mine")):
+        tokenizer.name_or_path = name
+        with pytest.raises(ConfigError, match=f"problem long, has 45 tokens, and the 64 positions of {told} leave 40"):
+            NativeGenerator(policy, tokenizer, ROLLOUT, torch.float32).sample([long], 1, 0)
+
+
+def test_where_the_engines_module_is_shared_weights_are_not_even_asked_for(policy: PreTrainedModel) -> None:
+    def weights() -> Iterator[tuple[str, torch.Tensor]]:
+        raise AssertionError
+        yield
+
+    generator(policy).load_weights(weights())
 
 
 def test_weights_of_its_own_are_taken_over(policy: PreTrainedModel) -> None:
