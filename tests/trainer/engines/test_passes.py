@@ -22,7 +22,7 @@ from trainer.rollout import Problem, Rollout, Scores
 CPU = torch.device("cpu")
 SHAPE = ModelConfig(hidden_size=32, intermediate_size=48, num_layers=1, num_heads=2)
 PROBLEM = Problem("p", "", "", "set", "level")
-EVERYTHING = AlgorithmConfig(clip_ratio_c=3.0, entropy_coeff=0.01, tis_clip=1.1)
+EVERYTHING = AlgorithmConfig(clip_ratio_c=3.0, kl_loss_coef=0.2, entropy_coeff=0.1, tis_clip=1.1)
 SPARING = replace(EVERYTHING, kl_loss_coef=0.0, entropy_coeff=0.0)
 
 
@@ -113,6 +113,8 @@ def test_losses_gradients_and_sums_of_all_ranks_are_those_of_the_whole(
     assert found == pytest.approx(loss, rel=1e-4, abs=1e-6)
     assert dict(parts) == pytest.approx(dict(sums), rel=1e-4, abs=1e-6)
     torch.testing.assert_close(gradients, gradient, rtol=1e-4, atol=1e-6)
+    terms = algorithm.kl_loss_coef * sums["kl"] - algorithm.entropy_coeff * sums["entropy"]
+    assert loss == pytest.approx(sums["policy"] + terms, rel=1e-5), "KL costs, entropy pays"
     assert sums["tokens"] == 27, "of the samples that were kept, whether they ran or not"
     assert sums["passed"] == (27 if algorithm is not SPARING else 13)
 
@@ -123,7 +125,7 @@ def test_a_pair_stays_together_and_in_its_order(models: tuple[PreTrainedModel, P
     rows = [micro.rows for micro in found]
     assert sorted(row for each in rows for row in each) == list(range(8))
     assert all(second == first + 1 for each in rows for first, second in zip(each[::2], each[1::2], strict=True))
-    assert len(rows) > 1
+    assert len(rows) == 4, "padded, no two pairs of 14, 20, 18 and 8 tokens fit into 24"
 
 
 TOTALS = {
