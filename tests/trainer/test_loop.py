@@ -19,7 +19,7 @@ from trainer import keys
 from trainer.algorithm.advantage import assign
 from trainer.algorithm.batch import MiniBatch
 from trainer.config import AlgorithmConfig, TrialConfig
-from trainer.loop import learning_rate, train_step
+from trainer.loop import Clock, learning_rate, train_step
 from trainer.parts import Parts
 from trainer.record.checkpoint import Progress
 from trainer.rollout import Group, Problem, Rollout, Scores, Verdict
@@ -265,6 +265,15 @@ def test_metrics_of_updates_are_means_over_those_that_were_taken(stage: Stage, t
     one = train_step(1, stage.parts(tiny_config(*SCORED, "algorithm=raft")), Progress(), silent)
     assert one[keys.ACTOR_GRAD_NORM] == 3.0
     assert stage.lengths(2) == [1, 2, 3]
+
+
+def test_what_evaluation_takes_is_a_phase_of_its_own(stage: Stage) -> None:
+    told: list[str] = []
+    clock = Clock(told.append)
+    with clock("evaluate"):
+        stage.now += 3.0
+        assert told == ["evaluating"], "it is told as it begins"
+    assert (clock.seconds, clock.total) == ({"evaluate": 3.0}, 3.0)
 
 
 def test_a_step_that_keeps_nothing_has_no_metrics_of_an_update(
