@@ -89,9 +89,7 @@ def half_step(curves: Curves) -> Array:
     rows = np.arange(len(values))
     before = np.maximum(at - 1, 0)
     drop = values[rows, before] - values[rows, at]
-    share = np.divide(
-        values[rows, before] - values[:, 0] / 2, drop, out=np.ones(len(values)), where=(drop > 0) & below.any(axis=1)
-    )
+    share = np.divide(values[rows, before] - values[:, 0] / 2, drop, out=np.ones(len(values)), where=drop > 0)
     reached = curves.steps[before] + share * (curves.steps[at] - curves.steps[before])
     never = np.where(curves.last >= curves.horizon, float(curves.horizon), np.nan)
     return np.where(np.isnan(values[:, 0]), np.nan, np.where(below.any(axis=1), reached, never))

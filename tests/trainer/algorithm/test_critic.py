@@ -120,6 +120,15 @@ def test_two_tokens_are_enough_to_whiten_and_one_is_not(make_group: MakeGroup) -
         assert [tokens.advantages.item() for tokens in credit.tokens] == pytest.approx(expected, rel=1e-5)
 
 
+def test_advantages_that_hardly_differ_are_not_blown_up(make_group: MakeGroup) -> None:
+    """Advantages of 0 and 1e-6: a deviation of 0.707e-6, to which as much as 1e-6 is added."""
+    chosen = algorithm("algorithm=ppo", "algorithm.reward=zero_one")
+    values = [torch.zeros(1), torch.tensor([-1e-6])]
+    [credit] = critique(assign([make_group(0, 2, lengths=(1, 1))], chosen, seed=0), values, chosen)
+    wanted = 0.5 / (1 + 0.5**0.5)
+    assert [tokens.advantages.item() for tokens in credit.tokens] == pytest.approx([-wanted, wanted], rel=1e-4)
+
+
 def test_without_a_critic_credits_stay_as_they_are(make_group: MakeGroup) -> None:
     credits = assign([make_group(2)], algorithm("algorithm=grpo"), seed=0)
     assert critique(credits, None, algorithm("algorithm=grpo")) == credits

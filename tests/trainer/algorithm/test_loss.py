@@ -86,6 +86,15 @@ def test_the_clip_in_every_quadrant(
     assert one_token(ratio, advantage, CLIPPED) == pytest.approx((loss, derivative, clipped), abs=1e-12)
 
 
+def test_an_advantage_may_belong_to_a_response_or_to_each_of_its_tokens() -> None:
+    logprobs, mask = torch.tensor([[-1.0, -2.0, -3.0], [-0.5, -0.25, -1.5]]), torch.ones(2, 3)
+    raft = compose(["algorithm=raft"]).algorithm
+    by_response = token_terms(logprobs, logprobs, None, torch.tensor([2.0, -1.0]), mask, raft)
+    assert by_response.policy.tolist() == [[2.0, 4.0, 6.0], [-0.5, -0.25, -1.5]]
+    by_token = token_terms(logprobs, logprobs, None, torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.0, 2.0]]), mask, raft)
+    assert by_token.policy.tolist() == [[1.0, 4.0, 9.0], [-0.5, 0.0, 3.0]]
+
+
 def test_without_bounds_nothing_is_clipped() -> None:
     assert one_token(5.0, 2.0, PLAIN) == pytest.approx((-10.0, -10.0, 0.0))
     assert one_token(5.0, -2.0, PLAIN) == pytest.approx((10.0, 10.0, 0.0))

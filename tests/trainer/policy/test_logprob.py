@@ -176,3 +176,4 @@ def test_collate_points_at_the_position_before_each_response_token(rollouts: Seq
     assert flat[batch.positions + 1].tolist() == batch.targets.tolist()
     assert batch.targets.tolist() == [token for rollout in rollouts for token in rollout.response_ids]
     assert batch.mask.sum(-1).tolist() == [5, 1, 2, 12, 7]
+    assert batch.input_ids.shape == (5, 16), "padded, unless packing is asked for"

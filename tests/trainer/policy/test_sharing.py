@@ -16,7 +16,7 @@ from trainer.policy.collate import TokenBatch, collate, collate_shared
 from trainer.policy.logprob import logprobs_and_entropies
 from trainer.policy.model import build_model, character_tokenizer
 from trainer.policy.recompute import enable_recompute
-from trainer.policy.sharing import LayerCost, deal_shared, row_tokens, share_prompts
+from trainer.policy.sharing import LayerCost, deal_shared, responses_a_row, row_tokens, share_prompts
 from trainer.rollout import Problem, Rollout
 
 CPU = torch.device("cpu")
@@ -143,6 +143,14 @@ def test_the_cheapest_layout_is_taken() -> None:
     assert list(map(len, share_prompts(long, LayerCost(1, 0.05), 100))) == [4]
     assert list(map(len, share_prompts(long, LayerCost(1, 0.2), 100))) == [4]
     assert list(map(len, share_prompts(short, LayerCost(1, 1), 100))) == [1, 1, 1, 1]
+
+
+def test_the_cheapest_layout_may_lie_in_between() -> None:
+    """A prompt of 10 and four responses of 10, attention a: alone 80 + 800 a, by twos 60 + 1800 a, by fours 50 + 2500 a
+    (by threes as by twos): by fours below 1/70, alone above 1/50.
+    """
+    sizes = [responses_a_row(10, [10] * 4, LayerCost(1, a), 100) for a in (0.01, 0.016, 0.03)]
+    assert sizes == [4, 2, 1]
 
 
 def test_a_row_stays_within_the_budget_unless_a_response_alone_does_not() -> None:
