@@ -279,7 +279,7 @@ def test_a_loss_that_is_not_finite_ends_a_trial_as_diverged(
     assert status is not None
     assert status.state is State.diverged
     assert status.state.final
-    assert status.reason == "step 1: the norm of the weights is not finite"
+    assert status.reason == "step 1: the loss or its gradient is not finite"
     assert [step for step, _ in numbers(record)] == [0]
 
 

@@ -162,7 +162,10 @@ def test_a_trial_that_is_not_done_has_nothing_to_evaluate(trial: Path) -> None:
 
 
 def test_chunks_keep_the_problems_order_and_tell_how_far_they_are(policies: Policies, prepared: Prepared) -> None:
-    settings = ["rollout=transformers", "rollout.max_tokens_in_flight=1500"]  # of 4 x (101 + 20): three problems a chunk
+    settings = [
+        "rollout=transformers",
+        "rollout.max_tokens_in_flight=1500",
+    ]  # of 4 x (101 + 20): three problems a chunk
     asked = Asked(str(policies(200, 0)), settings, [str(prepared("d", range(8)))], max_response_length=20)
     planned = plan(asked)
     told: list[Standing] = []

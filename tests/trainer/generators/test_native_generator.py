@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -154,10 +155,10 @@ def test_as_many_rows_are_at_work_as_their_tokens_are_allowed(
 
     class Watched(Decoding):
         def __init__(
-            self, network: Network, ends: Sequence[int], at_once: int, positions: int, length: int, device: torch.device
+            self, network: Network, ends: Sequence[int], at_once: int, positions: int, *rest: Any, **named: Any
         ) -> None:
             seen.append((at_once, positions))
-            super().__init__(network, ends, at_once, positions, length, device)
+            super().__init__(network, ends, at_once, positions, *rest, **named)
 
     monkeypatch.setattr(native_generator, "Decoding", Watched)
     bounded = generator(policy, replace(ROLLOUT, max_tokens_in_flight=in_flight))

@@ -88,7 +88,10 @@ def test_the_check_refuses_what_sampling_refuses() -> None:
     [
         ([], 8 * 4 * 80),  # a step of 8 problems with 4 responses each, in which the evaluation's 4 x 2 would fit
         (["rollout.max_tokens_in_flight=1000"], 1000),
-        (["rollout.max_tokens_in_flight=100"], 4 * 80),  # the responses to a problem are drawn together
+        (
+            ["rollout=transformers", "rollout.max_tokens_in_flight=100"],
+            4 * 80,
+        ),  # the responses to a problem are drawn together
         (["rollout=vllm", "rollout.max_tokens_in_flight=100"], 100),
         (["rollout=vllm", "rollout.max_tokens_in_flight=10"], 80),
         (["evaluation.problems=100", "evaluation.k=8"], 100 * 8 * 80),

@@ -66,7 +66,7 @@ def decoded(
     """n responses to each prompt of so many tokens; without `ends` all of them are `length` tokens long."""
     network = Watched(model)
     groups = [[Response(i, (3 + p % 17,) * size, 100 * p + i) for i in range(n)] for p, size in enumerate(prompts)]
-    Decoding(network, ends, at_once, POSITIONS, length, CPU).run(groups)
+    Decoding(network, ends, at_once, POSITIONS, length, CPU, entropies=False).run(groups)
     return network, groups
 
 
