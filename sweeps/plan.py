@@ -159,7 +159,7 @@ def describe(spec: SweepSpec, trials: Sequence[Trial], code_hash: str) -> dict[s
         "added_seeds": sorted({trial.identity.seed for trial in trials} - set(spec.seeds)),
         "submitted_at": time.time(),
         "code_hash": code_hash,
-        "trials": [_entry(trial) for trial in trials],
+        "trials": entries(trials),
     }
 
 
@@ -167,6 +167,11 @@ def _file(spec: SweepSpec) -> str:
     """As `minrl sweep` takes it where the file lies: a shipped one by its name. Without folders, for a plan travels."""
     file = Path(spec.source)
     return file.stem if file.parent == SPECS_DIR else file.name
+
+
+def entries(trials: Iterable[Trial]) -> list[dict[str, Any]]:
+    """What the plan holds of each trial."""
+    return [_entry(trial) for trial in trials]
 
 
 def _entry(trial: Trial) -> dict[str, Any]:

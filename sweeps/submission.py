@@ -11,7 +11,7 @@ from rich.console import Console
 from sweeps.bases import BaseTraining
 from sweeps.ledger import Row, Standing, fold
 from sweeps.leftovers import SUPERSEDED, locked, set_aside, what_was_left, without_orphans
-from sweeps.plan import Trial, all_seeds, describe, expand, of_what, write_plan
+from sweeps.plan import Trial, all_seeds, describe, entries, expand, of_what, write_plan
 from sweeps.spec import SweepSpec
 from sweeps.stopping import StopRequest
 from sweeps.table import FINISHED, LiveView, PlainView, count_states, summary_table, tell_failures, titled
@@ -47,7 +47,7 @@ class Submission:
 
     def rows(self, trials: Sequence[Trial]) -> list[Row]:
         """Where the trials stand now."""
-        return fold(self.sweep_dir, describe(self.spec, trials, code_hash())["trials"])
+        return fold(self.sweep_dir, entries(trials))
 
     def has_to_run(self, row: Row) -> bool:
         if row.standing is Standing.stale:

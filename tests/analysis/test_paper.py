@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.paper import LLAMA, QWEN, TABLE_1_SETS, VARIANTS, digitised_curves, table_1
-from trainer.config.compose import presets
+from trainer.config.preset_files import presets
 
 
 def test_table_1_is_in_shares_and_its_average_is_the_mean_of_its_sets() -> None:

@@ -10,7 +10,7 @@ import yaml
 from analysis.paper import table_1
 from sweeps.plan import expand
 from sweeps.spec import SPECS_DIR, load_spec, shipped_specs
-from trainer.config.compose import presets
+from trainer.config.preset_files import presets
 
 TRIALS = {  # variants x axis values x seeds
     "quickstart": 4 * 1 * 2,

@@ -15,7 +15,7 @@ import pytest
 from trainer import keys
 from trainer.bases.ensure import ensure_base
 from trainer.config import TrialConfig
-from trainer.config.compose import presets
+from trainer.config.preset_files import presets
 from trainer.record.directory import MetricLine, State, Status, TrialIdentity, TrialRecord
 from trainer.record.identity import trial_id
 from trainer.record.samples import read_samples

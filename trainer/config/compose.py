@@ -5,32 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from pathlib import Path
-from typing import Any, cast, get_type_hints
+from enum import Enum
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from trainer.config.preset_files import GROUPS, presets, settings_of
 from trainer.config.schema import TrialConfig
 from trainer.config.validate import validate
 from trainer.errors import ConfigError, nearest
 
-PRESETS_DIR = Path(__file__).parent / "presets"
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
 FREE_FORM = ("task.params", "trainer.stop_at")  # dictionaries whose keys the schema does not fix
-GROUPS = ("scale", "algorithm", "task", "model", "rollout", "engine")
 
 _KEY = re.compile(r"^[+~]{0,2}([A-Za-z_][\w./]*)")
-
-
-def presets(group: str) -> list[str]:
-    """The names of the presets in presets/<group>, nested ones as ``released/raft``."""
-    folder = PRESETS_DIR / group
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
 
 
 def compose(overrides: Sequence[str]) -> TrialConfig:
@@ -64,7 +56,7 @@ def compose_on(own: TrialConfig, overrides: Sequence[str]) -> TrialConfig:
             else:
                 _apply(content, override)
         config = cast(TrialConfig, OmegaConf.to_object(content))
-    except (HydraException, OmegaConfBaseException) as error:
+    except OmegaConfBaseException as error:
         raise ConfigError(_one_line(error)) from error
     validate(config)
     return config
@@ -77,13 +69,12 @@ def key_of(override: str) -> str:
 
 def to_dict(config: TrialConfig) -> dict[str, Any]:
     """Plain nested dictionaries with enumerations as text: what is written to config.yaml."""
-    container = OmegaConf.to_container(OmegaConf.structured(config), resolve=True, enum_to_str=True)
-    return cast(dict[str, Any], container)
+    return cast(dict[str, Any], _plain(config))
 
 
 def from_dict(content: Mapping[str, Any]) -> TrialConfig:
     """The inverse of `to_dict`: reads what a trial has recorded."""
-    merged = OmegaConf.merge(OmegaConf.structured(TrialConfig), OmegaConf.create(dict(content)))
+    merged = OmegaConf.merge(_schema(), OmegaConf.create(dict(content)))
     return cast(TrialConfig, OmegaConf.to_object(merged))
 
 
@@ -102,22 +93,39 @@ def _flatten(content: Mapping[str, Any], prefix: str) -> dict[str, str | int | f
     return flat
 
 
+def _plain(value: Any) -> Any:
+    """A copy of its own, all the way down."""
+    if is_dataclass(value) or isinstance(value, Mapping):
+        items = value.items() if isinstance(value, Mapping) else vars(value).items()
+        return {key: _plain(item) for key, item in items}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.name if isinstance(value, Enum) else value
+
+
 def _composed(overrides: Sequence[str]) -> TrialConfig:
     for override in overrides:
         _check_key(override)
-    store = ConfigStore.instance()
-    store.store(name="trial_config", node=TrialConfig)
+    choices = {key: override.partition("=")[2] for override in overrides if (key := key_of(override)) in GROUPS}
     try:
-        with initialize_config_dir(str(PRESETS_DIR), version_base="1.3", job_name="minrl"):
-            composed = hydra_compose("config", [_may_add(override) for override in overrides])
-        return cast(TrialConfig, OmegaConf.to_object(composed))
-    except (HydraException, OmegaConfBaseException) as error:
+        content = OmegaConf.merge(_schema(), settings_of(choices))
+        for override in overrides:
+            if key_of(override) not in GROUPS:
+                _apply(content, override)
+        return cast(TrialConfig, OmegaConf.to_object(content))
+    except OmegaConfBaseException as error:
         raise ConfigError(_one_line(error)) from error
+
+
+@cache
+def _schema() -> Any:
+    """To merge over, never to change."""
+    return OmegaConf.structured(TrialConfig)
 
 
 def _apply(content: Any, text: str) -> None:
     """One override, as Hydra applies it to what it has composed."""
-    override = OverridesParser.create().parse_override(_may_add(text))
+    override = _parsed(text)
     if not override.is_delete():
         OmegaConf.update(content, override.key_or_group, override.value(), merge=True, force_add=True)
         return
@@ -126,6 +134,21 @@ def _apply(content: Any, text: str) -> None:
     if parent is None or name not in parent:
         raise ConfigError(f"override {text!r}: there is no {override.key_or_group} to take out")
     del parent[name]
+
+
+def _parsed(text: str) -> Override:
+    """Of a single value: Hydra's grammar has ranges and choices, too, which are for a sweep file's axes."""
+    # Here, for Hydra takes as long to import as all the rest of this file, and presets are chosen without it.
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        override = OverridesParser.create().parse_override(_may_add(text))
+    except HydraException as error:
+        raise ConfigError(_one_line(error)) from error
+    if override.package is not None or override.is_sweep_override():
+        raise ConfigError(f"override {text!r} is not one key with one value, e.g. rollout.n=8")
+    return override
 
 
 def _check_key(override: str) -> None:

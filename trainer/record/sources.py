@@ -69,7 +69,7 @@ def sources_hash(package: Path) -> str:
 
 def modules_hash(files: Mapping[str, Path], more: Iterable[str] = ()) -> str:
     """16 hex digits over the top-level statements of modules anywhere, given as file by module, and over `more`."""
-    modules = {name: _Module.read(file) for name, file in files.items()}
+    modules = _Modules(files)
     return _digest([_hash(modules, modules), *sorted(more)])
 
 
@@ -78,12 +78,12 @@ def _known(found: str) -> str:
 
 
 @cache
-def _trainer() -> Mapping[str, _Module]:
+def _trainer() -> _Modules:
     return _read(PACKAGE)
 
 
-def _read(package: Path) -> dict[str, _Module]:
-    return {_module_name(package, file): _Module.read(file) for file in sorted(package.rglob("*.py"))}
+def _read(package: Path) -> _Modules:
+    return _Modules({_module_name(package, file): file for file in sorted(package.rglob("*.py"))})
 
 
 def _hash(chosen: Iterable[str], modules: Mapping[str, _Module]) -> str:
@@ -108,6 +108,28 @@ class _Module:
                 module.statements.append((_digest(told), used))
                 module.definitions |= dict.fromkeys(_names(node), module.statements[-1][0])
         return module
+
+
+class _Modules(Mapping[str, _Module]):
+    """Modules by name, each read when it is first asked for: a base's hash reaches one in ten."""
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self._files = files
+        self._read = dict[str, _Module]()
+
+    def __getitem__(self, name: str) -> _Module:
+        if name not in self._read:
+            self._read[name] = _Module.read(self._files[name])
+        return self._read[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
 
 
 def _statements(name: str, modules: Mapping[str, _Module]) -> Iterator[str]:

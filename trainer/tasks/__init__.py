@@ -22,7 +22,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -177,17 +177,23 @@ def one_name(name: str) -> str:
 
 def _targets() -> dict[str, str]:
     """Of every entry point, ``module:Class``."""
-    return {entry.name: f"{entry.module}:{entry.attr}" for entry in entry_points(group=ENTRY_POINTS)}
+    return {name: f"{entry.module}:{entry.attr}" for name, entry in _entries().items()}
 
 
 def _installed(name: str) -> Any:
-    known = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    known = _entries()
     if name not in known:
         raise ConfigError(
             f"unknown task.name={name}{nearest(name, sorted(known))}; installed: {', '.join(sorted(known)) or 'none'} "
             "(a new entry point counts once its package is installed again); a class of your own is named module:Class"
         )
     return known[name].load()
+
+
+@cache
+def _entries() -> dict[str, EntryPoint]:
+    """By name; a search through everything that is installed, so once a process."""
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
 
 
 def _imported(name: str) -> Any:

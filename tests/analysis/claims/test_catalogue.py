@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from analysis.claims.catalogue import CLAIMS_FILE, Kind, load_claims
-from trainer.config.compose import presets
+from trainer.config.preset_files import presets
 from trainer.errors import ConfigError
 
 CONTENT = CLAIMS_FILE.read_text()

@@ -14,7 +14,7 @@ from analysis.runs import Runs
 from analysis.runs.load import load
 from analysis.runs.replicates import seed_range
 from trainer import keys
-from trainer.config.compose import presets
+from trainer.config.preset_files import presets
 
 if TYPE_CHECKING:
     from tests.analysis.conftest import Store

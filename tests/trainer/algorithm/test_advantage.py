@@ -16,7 +16,8 @@ import pytest
 
 from trainer.algorithm.advantage import Credit, assign
 from trainer.config import AlgorithmConfig
-from trainer.config.compose import compose, presets
+from trainer.config.compose import compose
+from trainer.config.preset_files import presets
 from trainer.errors import ConfigError
 from trainer.rollout import Group, Verdict
 

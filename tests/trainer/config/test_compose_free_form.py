@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from trainer.config.compose import compose, compose_on, presets
+from trainer.config.compose import compose, compose_on
+from trainer.config.preset_files import presets
 from trainer.errors import ConfigError
 
 OWN = ["task=own", "task.name=module:Class"]

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from trainer.config.compose import compose, presets
+from trainer.config.compose import compose
+from trainer.config.preset_files import presets
 from trainer.engines.deepspeed_settings import clips_itself, deepspeed_settings
 from trainer.errors import ConfigError
 

@@ -15,7 +15,8 @@ from transformers import PreTrainedModel
 from trainer.config import EngineConfig, ModelConfig, OptimConfig, TrialConfig
 from trainer.config.accelerators import ACCELERATORS
 from trainer.config.choices import Architecture
-from trainer.config.compose import compose, presets
+from trainer.config.compose import compose
+from trainer.config.preset_files import presets
 from trainer.engines.torch_engine import TorchEngine
 from trainer.errors import ConfigError
 from trainer.forecast.estimate import RESERVED_GIB, estimate
