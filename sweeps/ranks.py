@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
@@ -19,7 +19,9 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from sweeps.trial_log import log_to
 from trainer.config import ResourcesConfig, TrialConfig
-from trainer.ranks.launch import Seat
+
+if TYPE_CHECKING:  # the driver of a sweep, which asks for `placement`, needs no torch
+    from trainer.ranks.launch import Seat
 
 
 def placement(config: TrialConfig) -> tune.PlacementGroupFactory:

@@ -227,6 +227,10 @@ def test_the_sweep_grid_imports_without_torch_or_ray() -> None:
     assert loaded_by("import sweeps.spec") <= {"hydra"}
 
 
+def test_the_driver_of_a_sweep_needs_no_torch() -> None:
+    assert loaded_by("import sweeps.submission, sweeps.tuner, sweeps.trial") <= {"ray", "pandas", "hydra"}
+
+
 def test_analysis_runs_on_a_machine_without_torch_ray_or_vllm() -> None:
     loaded = loaded_by("import analysis.study, analysis.cli.figures, analysis.cli.claims, analysis.cli.report")
     assert not loaded & {"torch", "ray", "vllm", "transformers", "mlflow", "hydra"}

@@ -97,6 +97,7 @@ class TrialRecord:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._config: TrialConfig | None = None
 
     # --- what it is -------------------------------------------------------------------------------------------------
 
@@ -113,7 +114,10 @@ class TrialRecord:
         return (self.path / "trial.json").is_file()
 
     def config(self) -> TrialConfig:
-        return from_dict(yaml.safe_load((self.path / "config.yaml").read_text()))
+        """Read once: a trial's configuration never changes."""
+        if self._config is None:
+            self._config = from_dict(yaml.safe_load((self.path / "config.yaml").read_text()))
+        return self._config
 
     def identity(self) -> TrialIdentity:
         return TrialIdentity(**read_json(self.path / "trial.json"))

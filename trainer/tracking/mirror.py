@@ -4,7 +4,7 @@ The directory is the truth. The mirror keeps no queue of its own: whatever could
 directory again, with the timestamps that it holds, so that a point is never missing and never doubled. MLflow drops a
 metric row that it has already: run, key, value, step and timestamp alike.
 
-MLflow is imported in functions, after `store.connect` has set its environment.
+MLflow is imported in functions, after `store.load_mlflow` has set its environment.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 MLflow itself waits for minutes on a store that does not answer. Here everything is asked once, with a short timeout.
 
-MLflow is imported in functions, after `connect` has set its environment; it takes seconds.
+MLflow is imported in functions, after `load_mlflow` has set its environment; it takes seconds.
 """
 
 from __future__ import annotations
@@ -53,19 +53,27 @@ def default_uri(runs_dir: Path) -> str:
 
 def sqlite_file(uri: str) -> Path | None:
     """The file behind a sqlite address (``sqlite:///relative`` or ``sqlite:////absolute``), None for any other."""
-    scheme, _, rest = uri.partition("://")
-    return Path(rest.removeprefix("/")) if scheme.split("+")[0] == "sqlite" else None
+    return Path(uri.partition("://")[2].removeprefix("/")) if _kind(uri) == "sqlite" else None
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client that gives up after seconds and logs nothing. MLflow is imported here, after its environment is set."""
+    """A client that gives up after seconds and logs nothing."""
+    load_mlflow(uri)
+    from mlflow import MlflowClient  # as above
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def load_mlflow(uri: str) -> None:
+    """Imports MLflow with its environment set, and its way to `uri`: for a process that has the seconds to spare."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
+    import mlflow
 
+    if _kind(uri) in DATABASES:
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    return MlflowClient(tracking_uri=uri)
 
 
 def store_errors() -> tuple[type[Exception], ...]:
@@ -156,11 +164,16 @@ def one_line(error: Exception) -> str:
 
 def _check_scheme(uri: str) -> None:
     scheme, mark, _ = uri.partition("://")
-    if mark and (scheme in ("http", "https") or scheme.split("+")[0] in DATABASES):
+    if mark and (scheme in ("http", "https") or _kind(uri) in DATABASES):
         return
     if scheme == "file" or (not mark and ":" not in uri):
         raise ConfigError(f"tracking URI {uri!r} names MLflow's file store, which it no longer supports: {UNDERSTOOD}")
     raise ConfigError(f"tracking URI {public(uri)!r} is not understood: {UNDERSTOOD}")
+
+
+def _kind(uri: str) -> str:
+    """``postgresql`` of ``postgresql+psycopg://host/database``."""
+    return uri.partition("://")[0].split("+")[0]
 
 
 def public(uri: str) -> str:
