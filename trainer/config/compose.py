@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast, get_type_hints
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from trainer.config.preset_files import GROUPS, presets, settings_of
+from trainer.config.preset_files import GROUPS, composed, presets
 from trainer.config.schema import TrialConfig
 from trainer.config.validate import validate
 from trainer.errors import ConfigError, nearest
@@ -108,7 +108,7 @@ def _composed(overrides: Sequence[str]) -> TrialConfig:
         _check_key(override)
     choices = {key: override.partition("=")[2] for override in overrides if (key := key_of(override)) in GROUPS}
     try:
-        content = OmegaConf.merge(_schema(), settings_of(choices))
+        content = OmegaConf.merge(composed(choices))
         for override in overrides:
             if key_of(override) not in GROUPS:
                 _apply(content, override)

@@ -1,31 +1,19 @@
-"""The preset files beside this one: which there are, and what a choice of them comes to. No torch.
-
-They are written in Hydra's words, and come to what Hydra makes of them (a test compares the two for every file), but
-for what it does besides: it takes a tenth of a second over a configuration, and a sweep has many that differ in one
-preset. So each file is read once a process, and these few lines put them together.
-"""
+"""The preset files beside this one: which there are, and what Hydra makes of a choice of them. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING
 
-from omegaconf import OmegaConf
+from trainer.config.schema import TrialConfig
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 PRESETS_DIR = Path(__file__).parent / "presets"
 GROUPS = ("scale", "algorithm", "task", "model", "rollout", "engine")
-
-_OVERRIDE = "override /"  # what a scale writes before the name of a group whose preset it chooses
-_NOT_BELOW = ("trial_config", "_self_")  # the schema, over which the caller merges all this; and the file, always last
-
-
-class _File(NamedTuple):
-    """What a preset sets, with what the presets under it set, and the presets of other groups that it chooses."""
-
-    settings: dict[str, Any]
-    choices: dict[str, str]
 
 
 def presets(group: str) -> list[str]:
@@ -34,35 +22,30 @@ def presets(group: str) -> list[str]:
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
 
 
-def settings_of(choices: Mapping[str, str]) -> dict[str, Any]:
-    """What the presets of `choices`, group -> name, set: plain dictionaries, without what the schema alone has.
+def composed(choices: Mapping[str, str]) -> DictConfig:
+    """The configuration of the presets in `choices`, group -> name: to be copied, not changed.
 
-    The scale chooses in the groups of which nothing is said, and what it sets itself goes before what they do.
+    Hydra takes a tenth of a second over it, and a sweep's trials differ in a seed more often than in a preset: each
+    choice is composed once a process.
     """
-    usual = _read("config").choices
-    scale = _read(f"scale/{choices.get('scale', usual['scale'])}")
-    chosen = {group: name for group, name in {**usual, **scale.choices, **choices}.items() if group != "scale"}
-    sections = {group: _read(f"{group}/{name}").settings for group, name in chosen.items()}
-    return _merged(sections, scale.settings)
+    return _composed(frozenset(choices.items()))
 
 
 @cache
-def _read(name: str) -> _File:
-    """The preset of that name, ``group/preset``."""
-    own = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(PRESETS_DIR / f"{name}.yaml")))
-    settings, choices = dict[str, Any](), dict[str, str]()
-    for item in own.pop("defaults", []):
-        if isinstance(item, dict):
-            choices |= {group.removeprefix(_OVERRIDE): chosen for group, chosen in item.items()}
-        elif item not in _NOT_BELOW:
-            settings = _merged(settings, _read(f"{name.rpartition('/')[0]}/{item}").settings)
-    return _File(_merged(settings, own), choices)
+def _composed(choices: frozenset[tuple[str, str]]) -> DictConfig:
+    # Here, for much is asked of a configuration that needs no presets, and Hydra's import is half of this room's.
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    _know_the_schema()
+    with initialize_config_dir(str(PRESETS_DIR), version_base="1.3", job_name="minrl"):
+        found = compose("config", [f"{group}={name}" for group, name in sorted(choices)])
+    OmegaConf.set_struct(found, False)  # what goes over it has been checked, and a dictionary may lose what it has
+    return found
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, key by key, in dictionaries of their own; where both say something other than a dictionary, `above`."""
-    merged = dict(below)
-    for key, value in above.items():
-        there = merged.get(key)
-        merged[key] = _merged(there if isinstance(there, Mapping) else {}, value) if isinstance(value, dict) else value
-    return merged
+@cache
+def _know_the_schema() -> None:
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="trial_config", node=TrialConfig)
