@@ -46,6 +46,7 @@ def _composed(choices: frozenset[tuple[str, str]]) -> DictConfig:
 
 @cache
 def _know_the_schema() -> None:
+    # Here for the reason above.
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="trial_config", node=TrialConfig)
