@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from trainer.config import TrialConfig
+from trainer.generators import Generator
+from trainer.generators.decoding.network import refusal
+from trainer.generators.native_generator import NativeGenerator
 from trainer.generators.transformers_generator import TransformersGenerator
 from trainer.rollout import Group, Problem
 from trainer.seeds import derive
@@ -27,8 +31,7 @@ def base_report(
     config: TrialConfig,
 ) -> Report:
     """What report.json holds: the number of parameters, and a summary of "all" problems and of each difficulty."""
-    generator = TransformersGenerator(model, tokenizer, config.rollout)
-    sampled = generator.sample(problems, REPORT_N, derive(config.model.base_seed, "report"))
+    sampled = _generator(model, tokenizer, config).sample(problems, REPORT_N, derive(config.model.base_seed, "report"))
     groups = verify(task, sampled)
     by_difficulty: dict[str, list[Group]] = {}
     for group in groups:
@@ -38,6 +41,13 @@ def base_report(
         "all": _summary(groups),
         **{difficulty: _summary(members) for difficulty, members in sorted(by_difficulty.items())},
     }
+
+
+def _generator(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: TrialConfig) -> Generator:
+    """The faster one of those that run everywhere; whoever samples in trials, a base's report is the same."""
+    if refusal(model) is None:
+        return NativeGenerator(model, tokenizer, config.rollout, torch.float32)
+    return TransformersGenerator(model, tokenizer, config.rollout)
 
 
 def _summary(groups: Sequence[Group]) -> dict[str, float]:

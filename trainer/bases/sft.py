@@ -7,24 +7,19 @@ with the end of sequence. So it learns the form that the verifier reads, and to 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from trainer.bases.loss import differentiate, encode, lengths
 from trainer.bases.supervise import OnStep
 from trainer.config import SftRecipe
 from trainer.errors import ConfigError
-from trainer.policy.collate import collate
-from trainer.policy.logprob import logprobs_and_entropies
 from trainer.policy.packing import pack
-from trainer.policy.prompts import encode_prompt
-from trainer.rollout import Problem, Rollout
+from trainer.rollout import Problem
 from trainer.seeds import derive
 from trainer.tasks import DemonstratedTask, SupervisedTask, Task
-
-LOGIT_CHUNK_TOKENS = 1024
-
 
 def examples(task: Task, name: str, seed: int) -> Iterator[tuple[Problem, str]]:
     """An endless stream of problems with responses to learn. Raises `ConfigError` for a task that has none."""
@@ -45,38 +40,18 @@ def fine_tune(
     recipe: SftRecipe,
     on_step: OnStep,
 ) -> None:
-    """AdamW with linear warm-up and decay, as for the toy base; the loss is the mean over a batch's response tokens.
+    """AdamW with linear warm-up and decay; the loss is the mean over a batch's response tokens.
 
     In float32, and not in training mode: dropout would draw from a random state that no seed holds.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=(0.9, 0.95), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
     model.eval()
     for step in range(recipe.steps):
-        batch = [_encode(tokenizer, *example) for example in itertools.islice(shown, recipe.batch_size)]
+        batch = encode(tokenizer, list(itertools.islice(shown, recipe.batch_size)))
         optimizer.zero_grad(set_to_none=True)
-        loss = _differentiate(model, batch, recipe.micro_batch_tokens)
+        loss = differentiate(model, batch, pack(lengths(batch), recipe.micro_batch_tokens))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * min(1.0, (step + 1) / recipe.warmup_steps) * max(0.05, 1 - step / recipe.steps)
         optimizer.step()
         on_step(step + 1, recipe.steps, loss)
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, problem: Problem, response: str) -> Rollout:
-    """As if the model had sampled it."""
-    prompt = encode_prompt(tokenizer, problem)
-    said = [*tokenizer(response, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-    return Rollout(problem, 0, tuple(prompt), tuple(said), response, "stop")
-
-
-def _differentiate(model: PreTrainedModel, batch: Sequence[Rollout], micro_batch_tokens: int) -> float:
-    """Adds the gradient of the batch's loss, whose denominator is the batch's: micro-batches change nothing."""
-    tokens = sum(len(rollout.response_ids) for rollout in batch)
-    total = 0.0
-    for rows in pack([len(each.prompt_ids) + len(each.response_ids) for each in batch], micro_batch_tokens):
-        micro = collate([batch[row] for row in rows], model.device)
-        logprobs, _ = logprobs_and_entropies(model, micro, LOGIT_CHUNK_TOKENS)
-        loss = -logprobs.sum() / tokens
-        loss.backward()
-        total += loss.item()
-    return total

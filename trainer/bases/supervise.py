@@ -2,27 +2,30 @@
 
 Two phases on the task's demonstrations: the first teaches to write a sum out step by step, the second hides that skill
 behind a habit of answering at once. Reinforcement learning then has something to elicit.
+
+The first ends when its loss says that the skill is there, and not after so many steps, for when a seed comes to carry
+is a matter of luck: bases of different seeds are then about equally good, and none is trained for longer than it takes.
 """
 
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Callable, Iterator, Sequence
 
-import torch
-from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from trainer.bases.loss import differentiate, encode, lengths
+from trainer.bases.optimizer import ToyOptimizer
 from trainer.config import BaseRecipe, TrialConfig
 from trainer.config.device import pick_device
 from trainer.policy.model import build_model, character_tokenizer
+from trainer.rollout import Problem, Rollout
 from trainer.seeds import derive
 from trainer.tasks import DemonstratedTask
 
-OnStep = Callable[[int, int, float], None]  # step, of how many, loss
+OnStep = Callable[[int, int, float], None]  # step, of how many at most, loss
 
-POOL_BATCHES = 8  # batches drawn at once and sorted by prompt length, to keep padding small
+LOOK_EVERY, LOOK_BACK = 10, 20  # steps: when the loss is looked at, and over how many it is a mean
 
 
 def train_toy_base(
@@ -47,48 +50,47 @@ def _supervise(
     seed: int,
     on_step: OnStep,
 ) -> None:
-    """AdamW with linear warm-up and decay over both phases."""
-    steps = recipe.skill_steps + recipe.habit_steps
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=(0.9, 0.95), weight_decay=0.01)
-    skill = _batches(task.demonstrations(derive(seed, "skill"), 0.0), recipe.batch_size, derive(seed, "skill order"))
-    habit = _batches(
-        task.demonstrations(derive(seed, "habit"), recipe.direct_share), recipe.batch_size, derive(seed, "habit order")
-    )
-    batches = itertools.chain(itertools.islice(skill, recipe.skill_steps), itertools.islice(habit, recipe.habit_steps))
-    model.train()
-    for step, examples in enumerate(batches):
-        loss = _demonstration_loss(model, tokenizer, examples)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * min(1.0, (step + 1) / recipe.warmup_steps) * max(0.05, 1 - step / steps)
-        optimizer.step()
-        on_step(step + 1, steps, loss.item())
+    """A constant rate after a linear warm-up while the skill is learned, a linear decay over the habit."""
+    optimizer = ToyOptimizer(model)
+    skill = _batches(tokenizer, task.demonstrations(derive(seed, "skill"), 0.0), recipe.batch_size)
+    habit = _batches(tokenizer, task.demonstrations(derive(seed, "habit"), recipe.direct_share), recipe.batch_size)
+
+    def learn(batch: Sequence[Rollout], share: float) -> float:
+        loss = differentiate(model, batch, _halves(batch))
+        optimizer.step(recipe.lr * share)
+        return loss
+
+    losses: list[float] = []
+    while len(losses) < recipe.skill_steps and not _learned(losses, recipe.skill_loss):
+        losses.append(learn(next(skill), min(1.0, (len(losses) + 1) / recipe.warmup_steps)))
+        on_step(len(losses), recipe.skill_steps + recipe.habit_steps, losses[-1])
+    steps = len(losses) + recipe.habit_steps
+    for number, batch in enumerate(itertools.islice(habit, recipe.habit_steps)):
+        loss = learn(batch, 1 - number / recipe.habit_steps)
+        on_step(len(losses) + number + 1, steps, loss)
 
 
-def _batches(examples: Iterator[tuple[str, str]], size: int, seed: int) -> Iterator[list[tuple[str, str]]]:
-    """Batches of similar prompt lengths. Not of similar response lengths: those would part direct from full answers."""
-    rng = random.Random(seed)
+def _learned(losses: Sequence[float], enough: float) -> bool:
+    """Whether the last `LOOK_BACK` losses are `enough`; looked at after every `LOOK_EVERY` steps."""
+    recent = losses[-LOOK_BACK:]
+    return len(recent) == LOOK_BACK and len(losses) % LOOK_EVERY == 0 and sum(recent) / LOOK_BACK < enough
+
+
+def _batches(
+    tokenizer: PreTrainedTokenizerBase, shown: Iterator[tuple[str, str]], size: int
+) -> Iterator[list[Rollout]]:
     while True:
-        pool = sorted(itertools.islice(examples, size * POOL_BATCHES), key=lambda example: len(example[0]))
-        batches = [pool[start : start + size] for start in range(0, len(pool), size)]
-        rng.shuffle(batches)
-        yield from batches
+        examples = itertools.islice(shown, size)
+        yield encode(tokenizer, [(Problem(prompt, prompt, "", "", ""), response) for prompt, response in examples])
 
 
-def _demonstration_loss(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[tuple[str, str]]
-) -> torch.Tensor:
-    """Mean cross-entropy over response tokens, end of sequence included."""
-    prompts = tokenizer([prompt for prompt, _ in examples])["input_ids"]
-    responses = [[*ids, tokenizer.eos_token_id] for ids in tokenizer([r for _, r in examples])["input_ids"]]
-    length = max(len(p) + len(r) for p, r in zip(prompts, responses, strict=True))
-    input_ids = torch.full((len(examples), length), tokenizer.pad_token_id)
-    labels = torch.full((len(examples), length), -100)
-    for row, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
-        end = len(prompt) + len(response)
-        input_ids[row, :end] = torch.tensor([*prompt, *response])
-        labels[row, len(prompt) : end] = torch.tensor(response)
-    logits = model(input_ids=input_ids[:, :-1].to(model.device), use_cache=False).logits
-    return cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten().to(model.device))
+def _halves(batch: Sequence[Rollout]) -> list[list[int]]:
+    """The longer and the shorter half of a batch, whose rows are padded to the longest of each.
+
+    Sums of four numbers pad those of two, full answers direct ones. Batches of one length would have no padding at all,
+    and each would teach another thing.
+    """
+    tokens = lengths(batch)
+    longest_first = sorted(range(len(batch)), key=lambda row: (-tokens[row], row))
+    middle = -(-len(batch) // 2)
+    return [rows for rows in (longest_first[:middle], longest_first[middle:]) if rows]

@@ -89,10 +89,13 @@ class BaseRecipe:
     """How a toy base model is trained by supervision: first on full answers, then on a mix with direct ones.
 
     The first phase teaches the skill, the second hides it behind a habit of answering at once (in `direct_share` of the
-    targets), which reinforcement learning can undo quickly.
+    targets), which reinforcement learning can undo quickly. The first ends as soon as the mean loss of 20 steps, in
+    nats a token, is below `skill_loss`, and after `skill_steps` at the latest; a skill_loss of 0 waits for those. Then
+    the rate, which was constant after the warm-up, falls to zero over `habit_steps`.
     """
 
     skill_steps: int = 0
+    skill_loss: float = 0.0
     habit_steps: int = 0
     direct_share: float = 0.0
     batch_size: int = 128

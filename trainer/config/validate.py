@@ -122,6 +122,7 @@ def _size_problems(config: TrialConfig) -> Sequence[str]:
         "optim.weight_decay": config.optim.weight_decay,
         "evaluation.record_problems": config.evaluation.record_problems,
         "model.base.skill_steps": config.model.base.skill_steps,
+        "model.base.skill_loss": config.model.base.skill_loss,
         "model.sft.steps": config.model.sft.steps,
         "model.base.habit_steps": config.model.base.habit_steps,
     }
