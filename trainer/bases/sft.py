@@ -21,6 +21,7 @@ from trainer.rollout import Problem
 from trainer.seeds import derive
 from trainer.tasks import DemonstratedTask, SupervisedTask, Task
 
+
 def examples(task: Task, name: str, seed: int) -> Iterator[tuple[Problem, str]]:
     """An endless stream of problems with responses to learn. Raises `ConfigError` for a task that has none."""
     if isinstance(task, SupervisedTask):

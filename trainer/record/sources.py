@@ -16,19 +16,19 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 UNCOUNTED = ("cli", "appraisal", "record.sources")  # what only shows numbers or measures a finished model; this file
-OF_EVERY_TOY_BASE = ("trainer.bases.supervise", "trainer.policy.model", "trainer.seeds")  # what shapes its weights
-
-OF_EVERY_SFT = (  # what shapes the weights of a given model that is fine-tuned
-    *("trainer.bases.sft", "trainer.policy.collate", "trainer.policy.logprob", "trainer.policy.packing"),
-    *("trainer.policy.prompts", "trainer.seeds"),
+_LEARNED = (  # what gives a loss and its gradient to whatever is supervised
+    *("trainer.bases.loss", "trainer.policy.collate", "trainer.policy.logprob", "trainer.policy.prompts"),
+    "trainer.seeds",
 )
+OF_EVERY_TOY_BASE = (  # what shapes its weights
+    *("trainer.bases.supervise", "trainer.bases.optimizer", "trainer.policy.model"),
+    *_LEARNED,
+)
+OF_EVERY_SFT = ("trainer.bases.sft", "trainer.policy.packing", *_LEARNED)  # and those of a fine-tuned given model
 
 # Sources that compute what earlier ones did, to the same bits, by the hash of those: their trials and bases go on. An
 # entry is for the very sources that were compared, and to be removed with their next change (a test says when).
-KNOWN_AS: dict[str, str] = {
-    "236c705a2e1eeb7e": "4c4645fe51894b48",  # a toy base on sums
-    "f904518d26bc2077": "4c4645fe51894b48",  # a toy base on a task of a user's own
-}
+KNOWN_AS: dict[str, str] = {}
 
 
 @cache

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from trainer.bases.ensure import ensure_base
-from trainer.bases.sft import _differentiate, _encode, examples, fine_tune
+from trainer.bases.loss import encode
+from trainer.bases.sft import examples, fine_tune
 from trainer.config import AlgorithmConfig, BaseRecipe, ModelConfig, SftRecipe, TrialConfig
 from trainer.config.choices import Architecture
 from trainer.config.compose import compose
@@ -72,7 +73,7 @@ def task(configure: Configure) -> Iterator[Task]:
 def test_a_response_is_learned_after_the_prompt_that_is_sampled_after_and_ends(task: Task, given: Path) -> None:
     tokenizer = load_tokenizer(given)
     problem, response = next(examples(task, "math", 0))
-    rollout = _encode(tokenizer, problem, response)
+    [rollout] = encode(tokenizer, [(problem, response)])
     assert list(rollout.prompt_ids) == encode_prompt(tokenizer, problem)
     assert tokenizer.decode(rollout.prompt_ids) == f"<system>Add.<user>{problem.prompt}<assistant>"
     assert tokenizer.decode(rollout.response_ids) == f"The final answer is \\boxed{{{problem.answer}}}.<eos>"
@@ -89,23 +90,6 @@ def test_examples_are_all_training_problems_in_an_order_of_the_seed(task: Task) 
     assert all(task.verify(*example) is Verdict.correct for example in itertools.islice(examples(task, "math", 2), 9))
 
 
-def test_the_size_of_micro_batches_changes_no_gradient(task: Task, given: Path) -> None:
-    tokenizer, model = load_tokenizer(given), load_policy(given, torch.float32)
-    batch = [_encode(tokenizer, *example) for example in itertools.islice(examples(task, "math", 0), 5)]
-    longer = replace(batch[0], response_ids=(*batch[0].response_ids[:-1], 7, 8, 9, 1))
-    losses, gradients = [], []
-    for tokens in (4096, 100, 1):
-        model.zero_grad()
-        losses.append(_differentiate(model, [*batch, longer], tokens))
-        gradients.append([parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None])
-    assert losses[1:] == pytest.approx([losses[0]] * 2)
-    for gradient in gradients[1:]:
-        torch.testing.assert_close(gradient, gradients[0])
-    count = sum(len(rollout.response_ids) for rollout in [*batch, longer])
-    alone = [_differentiate(model, [rollout], 4096) * len(rollout.response_ids) for rollout in [*batch, longer]]
-    assert losses[0] == pytest.approx(sum(alone) / count), "the mean over all response tokens, of whatever row"
-
-
 def test_form_and_end_are_learned(task: Task, given: Path) -> None:
     tokenizer, model = load_tokenizer(given), load_policy(given, torch.float32)
     losses: list[float] = []
@@ -119,7 +103,7 @@ def test_form_and_end_are_learned(task: Task, given: Path) -> None:
     assert len(losses) == 40
     assert losses[-1] < 0.3 * losses[0]
     problem = task.heldout()[0]
-    right = _encode(tokenizer, problem, f"The final answer is \\boxed{{{problem.answer}}}.")
+    [right] = encode(tokenizer, [(problem, f"The final answer is \\boxed{{{problem.answer}}}.")])
     with torch.no_grad():
         logprobs, _ = logprobs_and_entropies(model, collate([right], model.device), 64)
     assert logprobs[0, -1] > math.log(0.5), "here it would end"
@@ -181,7 +165,7 @@ def test_its_hash_is_of_all_that_shapes_it_and_of_nothing_else(
 def test_a_task_that_only_demonstrates_is_framed_as_the_model_has_it(tiny_config: Configure, given: Path) -> None:
     shown = examples(load_task(tiny_config().task), "arithmetic", 0)
     problem, response = next(shown)
-    rollout = _encode(load_tokenizer(given), problem, response)
+    [rollout] = encode(load_tokenizer(given), [(problem, response)])
     assert load_tokenizer(given).decode(rollout.prompt_ids) == f"<user>{problem.prompt}<assistant>"
     assert problem.prompt.endswith("=")
     assert "#" in response
@@ -229,5 +213,5 @@ def test_a_problem_of_a_users_own_task_may_say_how_it_is_framed(given: Path) -> 
         def supervision(self, seed: int) -> Iterator[tuple[Problem, str]]:
             yield Problem("p", "2+2=", "4", "", "", chat=False), "4"
 
-    rollout = _encode(load_tokenizer(given), *next(examples(Plain(), "plain", 0)))
+    [rollout] = encode(load_tokenizer(given), [next(examples(Plain(), "plain", 0))])
     assert load_tokenizer(given).decode(rollout.prompt_ids + rollout.response_ids) == "2+2=4<eos>"
