@@ -40,6 +40,6 @@ def differentiate(model: PreTrainedModel, batch: Sequence[Rollout], passes: Sequ
         micro = collate([batch[row] for row in rows], model.device)
         logprobs, _ = logprobs_and_entropies(model, micro, LOGIT_CHUNK_TOKENS)
         loss = -logprobs.sum() / tokens
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         total += loss.item()
     return total
