@@ -1,0 +1,1 @@
+"""What things cost: scripts that print tables, and `make bench`, which runs those on speed and memory together."""
