@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.parts import LEFT_OUT
 from benchmarks.peer.check import same_update
 from benchmarks.peer.environment import cache_dir, trl_python
 from benchmarks.peer.turns import Answer, rounds, sides
@@ -80,6 +81,19 @@ def smollm2(runs_dir: Path) -> Case | None:
         return None
     work = Work(str(folder), "benchmarks.peer.work:Stories", prompts=4, n=4, length=24, updates=2, lr=1e-6)
     return Case("smollm2", work)
+
+
+def chosen(name: str, folder: Path, runs_dir: Path, tiny: bool) -> Case | None:
+    """None for a model that is not here. A model of random weights goes into `folder`."""
+    match name:
+        case "small":
+            return fixed_length(name, SMALL, 64, folder, tiny)
+        case "middle":
+            return fixed_length(name, MIDDLE, 16, folder, tiny)
+        case "real":
+            return real(tiny)
+        case _:
+            return smollm2(runs_dir)
 
 
 def measure(case: Case, peer: Path, seconds: float, scratch: Path, write: Writer) -> None:
@@ -146,14 +160,9 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        case = {
-            "small": lambda: fixed_length("small", SMALL, 64, folder / "model", given.tiny),
-            "middle": lambda: fixed_length("middle", MIDDLE, 16, folder / "model", given.tiny),
-            "real": lambda: real(given.tiny),
-            "smollm2": lambda: smollm2(given.runs_dir),
-        }[given.case]()
+        case = chosen(given.case, folder / "model", given.runs_dir, given.tiny)
         if case is None:
-            print("left out: the model has not been fetched (minrl model fetch smollm2_135m)")
+            print(f"{LEFT_OUT}the model has not been fetched (minrl model fetch smollm2_135m)")
             return
         write, peer = Writer(given.csv, PART), trl_python()
         if case.fixed:

@@ -1,14 +1,16 @@
 """What reading runs costs: seconds and peak memory from SQLite, from the cache, an archive and a tracking server.
 
-    python benchmarks/loading.py [runs=1000] [steps=300] [metrics=30] [folder]
+    python benchmarks/loading.py [runs=1000] [steps=300] [metrics=30] [folder] [--csv FILE] [--seconds S] [--tiny]
 
 The store is MLflow's own schema, filled by SQL with random values; two trials write at a time, as in a real sweep. It
 is kept where a folder is given (9 million points take 3 GB and some minutes to write) and used again. Every reading is
-a process of its own, its imports included; where other programs share the machine its CPU seconds say more.
+a process of its own, its imports included; where other programs share the machine its CPU seconds say more. With --csv,
+as `make bench` calls it, 200 runs, and what is cached is read again until the seconds are over.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import signal
@@ -19,10 +21,12 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from benchmarks.results import PEAK, PROCESSOR, WALL, Writer
 from trainer import keys
 from trainer.keys import EXPERIMENT
 
@@ -36,43 +40,68 @@ import resource, sys, time
 from pathlib import Path
 given, runs_dir, uri, target = sys.argv[1:]
 begun = time.perf_counter()
-from analysis.source import open_source
+from analysis.runs.source import open_source
 runs = open_source(given, Path(runs_dir), uri)
 seconds = time.perf_counter() - begun
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(len(runs.metrics), seconds, time.process_time(), used.ru_maxrss / 2**20)
 if target:
-    from analysis.archive import write_archive
+    from analysis.runs.archive import write_archive
     write_archive(Path(target), [runs])
 """
 
 
 def main() -> None:
-    numbers = [int(given) for given in sys.argv[1:4]]
-    runs, steps, metrics = [*numbers, *(1000, 300, 30)[len(numbers) :]]
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("runs", "steps", "metrics"):
+        parser.add_argument(name, type=int, nargs="?")
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--csv", type=Path)
+    parser.add_argument("--seconds", type=float, default=0)
+    parser.add_argument("--tiny", action="store_true")
+    given = parser.parse_args()
+    usual = (2, 5, 2) if given.tiny else (200, 300, 30) if given.csv else (1000, 300, 30)
+    asked = (given.runs, given.steps, given.metrics)
+    runs, steps, metrics = (size if number is None else number for number, size in zip(asked, usual, strict=True))
+    deadline = time.monotonic() + given.seconds
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(sys.argv[4]) if len(sys.argv) > 4 else Path(scratch)
-        cache, archive = Path(scratch) / "runs", Path(scratch) / "synthetic.zip"
-        uri = make_store(folder, runs, steps, metrics)
-        show("read from", "points", "seconds", "CPU seconds", "peak GiB")
-        read("SQLite, first time", SWEEP, cache, uri, archive)
-        read("SQLite, cached", SWEEP, cache, uri)
-        read(f"archive ({archive.stat().st_size / 1e6:.0f} MB)", str(archive), cache, uri)
-        with server(make_store(folder, SERVED_RUNS, steps, metrics)) as served:
-            read(f"server, {SERVED_RUNS} runs, first time", SWEEP, cache, served)
-            read(f"server, {SERVED_RUNS} runs, cached", SWEEP, cache, served)
+        table = Costs(None if given.csv is None else Writer(given.csv, "loading"), Path(scratch))
+        uri = make_store(given.folder or Path(scratch), runs, steps, metrics)
+        table.read(f"SQLite, {runs} runs, first time", SWEEP, uri, archive=True)
+        while table.read(f"SQLite, {runs} runs, cached", SWEEP, uri) and time.monotonic() < deadline:
+            table.read(f"archive, {runs} runs", str(table.archive), uri)
+        if given.csv is None:
+            print(f"the archive takes {table.archive.stat().st_size / 1e6:.0f} MB")
+            table.read(f"archive, {runs} runs", str(table.archive), uri)
+            with server(make_store(given.folder or Path(scratch), SERVED_RUNS, steps, metrics)) as served:
+                table.read(f"server, {SERVED_RUNS} runs, first time", SWEEP, served)
+                table.read(f"server, {SERVED_RUNS} runs, cached", SWEEP, served)
 
 
-def show(what: str, points: str, *costs: str) -> None:
-    print(f"{what:<32}{points:>12}" + "".join(f"{cost:>13}" for cost in costs), flush=True)
+class Costs:
+    """The table, printed line by line, and written where there is a file for it. `scratch` has cache and archive."""
 
+    def __init__(self, write: Writer | None, scratch: Path) -> None:
+        self._write, self._cache = write, scratch / "runs"
+        self.archive = scratch / "synthetic.zip"
+        self._rounds: Counter[str] = Counter()
+        self._show("read from", "points", "seconds", "CPU seconds", "peak GiB")
 
-def read(what: str, given: str, cache: Path, uri: str, archive: Path | None = None) -> None:
-    """Reads in a process of its own, which then writes the archive, where one is asked for, outside of the time."""
-    command = [sys.executable, "-c", READ, given, str(cache), uri, str(archive or "")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
-    points, *costs = done.stdout.split()
-    show(what, f"{int(points):,}", *(f"{float(cost):.2f}" for cost in costs))
+    def read(self, what: str, given: str, uri: str, archive: bool = False) -> bool:
+        """Reads in a process of its own, which then writes the archive, where one is asked for, outside of the time."""
+        command = [sys.executable, "-c", READ, given, str(self._cache), uri, str(self.archive) if archive else ""]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+        points, wall, processor, peak = map(float, done.stdout.split())
+        self._show(what, f"{int(points):,}", *(f"{cost:.2f}" for cost in (wall, processor, peak)))
+        self._rounds[what] += 1
+        if self._write is not None:
+            found = {"points": ("", points), WALL: ("s", wall), PROCESSOR: ("s", processor), PEAK: ("MiB", 1024 * peak)}
+            self._write.add_all(what, "", found, self._rounds[what])
+        return True
+
+    @staticmethod
+    def _show(what: str, points: str, *costs: str) -> None:
+        print(f"{what:<32}{points:>12}" + "".join(f"{cost:>13}" for cost in costs), flush=True)
 
 
 @contextmanager

@@ -1,17 +1,18 @@
 """Peak memory of a policy update at a large vocabulary: logits whole, in chunks, and by Liger-Kernel if it is there.
 
-    python benchmarks/memory.py [response tokens] [vocabulary]
+    python benchmarks/memory.py [response tokens] [vocabulary] [--csv FILE] [--seconds S] [--tiny]
 
 A narrow model (hidden size 128, one layer), so that the head is nearly all of it: log-probabilities with gradients and
 entropies without, then a backward pass, on one CPU thread in float32. Each line is a process of its own; the peak is
 that of its resident memory over what it had before the pass. "bound" is what `trainer.forecast.memory` counts for
-the logits of a chunk, plus the head's gradient and the one that is added to it.
+the logits of a chunk, plus the head's gradient and the one that is added to it. With --csv, as `make bench` calls it,
+chunks of one size at a vocabulary of 1,000 and at the large one, in turns.
 """
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
-import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -22,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import PreTrainedModel
 
+from benchmarks.results import PEAK, Writer
 from trainer.config import ModelConfig
 from trainer.forecast.memory import LOGITS_BYTES
 from trainer.policy.collate import TokenBatch, collate
@@ -34,6 +36,7 @@ RESPONSE = 256
 CHUNKS = (4096, 1024, 256)
 LIGER = "Liger-Kernel"
 WHOLE = "whole"
+SMALL = 1000
 
 
 def peak_rss() -> int:
@@ -83,29 +86,69 @@ def measure(tokens: int, vocabulary: int, head: str, answer: Connection) -> None
     answer.send((peak_rss() - before, seconds, checksum))
 
 
-def main() -> None:
-    tokens = int(sys.argv[1]) if len(sys.argv) > 1 else 4096
-    vocabulary = int(sys.argv[2]) if len(sys.argv) > 2 else 151_936
-    table = Table(title=f"{tokens} response tokens, vocabulary {vocabulary:,}, hidden size {SHAPE.hidden_size}")
+def run(tokens: int, vocabulary: int, head: str) -> tuple[int, float, float] | None:
+    """`measure` in a process of its own; None where that ended without an answer."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(target=measure, args=(tokens, vocabulary, head, sender))
+    process.start()
+    sender.close()
+    try:
+        peak, seconds, checksum = receiver.recv()
+    except EOFError:
+        return None
+    finally:
+        process.join()
+    return peak, seconds, checksum
+
+
+def table(tokens: int, vocabulary: int) -> Table:
+    """All heads at one vocabulary."""
+    shown = Table(title=f"{tokens} response tokens, vocabulary {vocabulary:,}, hidden size {SHAPE.hidden_size}")
     for column in ("head", "peak MiB", "bound MiB", "seconds", "sum of |gradients|"):
-        table.add_column(column, justify="left" if column == "head" else "right")
+        shown.add_column(column, justify="left" if column == "head" else "right")
     for head in (WHOLE, *map(str, (chunk for chunk in CHUNKS if chunk < tokens)), LIGER):
-        receiver, sender = multiprocessing.Pipe(duplex=False)
-        process = multiprocessing.get_context("spawn").Process(target=measure, args=(tokens, vocabulary, head, sender))
-        process.start()
-        sender.close()
-        try:
-            peak, seconds, checksum = receiver.recv()
-        except EOFError:
-            table.add_row(head, "not installed" if head == LIGER else "failed")
+        found = run(tokens, vocabulary, head)
+        if found is None:
+            shown.add_row(head, "not installed" if head == LIGER else "failed")
             continue
-        finally:
-            process.join()
+        peak, seconds, checksum = found
         rows = tokens if head == WHOLE else int(head) if head != LIGER else 512
         bound = rows * vocabulary * LOGITS_BYTES + 2 * 4 * vocabulary * SHAPE.hidden_size
         name = {WHOLE: "logits whole", LIGER: "Liger-Kernel (its CPU path)"}.get(head, f"chunks of {head} tokens")
-        table.add_row(name, f"{peak / 2**20:,.0f}", f"{bound / 2**20:,.0f}", f"{seconds:.1f}", f"{checksum:.4f}")
-    Console().print(table)
+        shown.add_row(name, f"{peak / 2**20:,.0f}", f"{bound / 2**20:,.0f}", f"{seconds:.1f}", f"{checksum:.4f}")
+    return shown
+
+
+def compare(tokens: int, vocabulary: int, chunk: int, seconds: float, write: Writer) -> None:
+    """How many chunks of logits the large vocabulary's peak lies above the small one's; three rounds if they fit."""
+    deadline = time.monotonic() + seconds
+    for number in range(1, 4):
+        found = {size: run(tokens, size, str(chunk)) for size in (SMALL, vocabulary)}
+        peaks = {size: each[0] for size, each in found.items() if each is not None}
+        for size, peak in peaks.items():
+            write.add(f"vocabulary {size:,}", f"chunks of {chunk}", PEAK, "MiB", peak / 2**20, number)
+        if len(peaks) == 2:
+            above = (peaks[vocabulary] - peaks[SMALL]) / (4 * chunk * vocabulary)
+            write.add(f"vocabulary {vocabulary:,}", f"chunks of {chunk}", "chunks above 1,000", "", above, number)
+            print(f"{above:.2f} chunks of logits above a vocabulary of {SMALL:,}")
+        if time.monotonic() > deadline:
+            return
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tokens", type=int, nargs="?", default=4096)
+    parser.add_argument("vocabulary", type=int, nargs="?", default=151_936)
+    parser.add_argument("--csv", type=Path)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--tiny", action="store_true")
+    given = parser.parse_args()
+    if given.csv is None:
+        Console().print(table(given.tokens, given.vocabulary))
+    elif given.tiny:
+        compare(2 * RESPONSE, 2 * SMALL, RESPONSE, 0, Writer(given.csv, "memory"))
+    else:
+        compare(given.tokens, given.vocabulary, CHUNKS[1], given.seconds, Writer(given.csv, "memory"))
 
 
 if __name__ == "__main__":

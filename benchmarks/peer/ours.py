@@ -42,11 +42,7 @@ def configuration(work: Work, algorithm: str) -> TrialConfig:
         engine=engine,
         optim=replace(config.optim, lr=work.lr, weight_decay=work.weight_decay, warmup_updates=0),
         trainer=replace(config.trainer, updates_per_step=work.updates),
-        algorithm=replace(
-            config.algorithm,
-            kl_loss_coef=work.kl,
-            **({"clip_ratio_low": work.clip, "clip_ratio_high": work.clip} if algorithm == "grpo" else {}),
-        ),
+        algorithm=replace(config.algorithm, kl_loss_coef=work.kl),
         resources=replace(config.resources, gpus=float(work.device == "cuda")),
     )
 

@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 import trl
-from benchmarks.peer.meter import Meter, forget_peak
-from benchmarks.peer.turns import Answer, pipe_ends
-from benchmarks.peer.work import Work, read_work
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from benchmarks.peer.meter import Meter, forget_peak
+from benchmarks.peer.turns import Answer, pipe_ends
+from benchmarks.peer.work import Work, read_work
 from trainer.policy.prompts import prompt_texts
 from trainer.rollout import Graded, Verdict
 
@@ -33,10 +33,12 @@ class Metered(GRPOTrainer):  # type: ignore[misc]
 
     meter: Meter
     counted: dict[str, float]
+    as_ours: torch.autocast  # TRL samples in the weights' own type; where ours does so in bfloat16, it is to, too
 
     def _generate_single_turn(self, prompt_ids: Any, *others: Any, **named: Any) -> Any:
         self.meter.enter("sampling")
-        answer = super()._generate_single_turn(prompt_ids, *others, **named)
+        with self.as_ours:
+            answer = super()._generate_single_turn(prompt_ids, *others, **named)
         self.meter.enter("scoring")
         self.counted["prompt_tokens"] = sum(map(len, prompt_ids))
         self.counted["response_tokens"] = sum(map(len, answer[0]))
@@ -136,6 +138,7 @@ def build(work: Work, steps: int, folder: str, trainer: type[Metered] = Metered,
         **others,
     )
     built.meter, built.counted = Meter(work.device), {}
+    built.as_ours = torch.autocast(work.device, torch.bfloat16, enabled=work.dtype == "bfloat16")
     return built
 
 

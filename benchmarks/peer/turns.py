@@ -6,6 +6,7 @@ turned round from round to round, so that a machine that slows down slows all of
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parent.parent.parent
 Answer = dict[str, Any]
 
 
-class SideFailed(RuntimeError):
+class SideError(RuntimeError):
     """A side has ended or said nothing in time; the text holds the last lines of what it wrote."""
 
 
@@ -31,20 +32,20 @@ class Side:
 
     def __init__(self, name: str, command: Sequence[str], limit_s: float) -> None:
         self.name = name
-        self._told = tempfile.TemporaryFile("w+")
+        self._told = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed by `close`
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._told
         )
         self.ready = self._hear(limit_s)
 
     def turn(self, limit_s: float) -> Answer:
-        """One round. Raises `SideFailed` where there is no answer within `limit_s` seconds."""
+        """One round. Raises `SideError` where there is no answer within `limit_s` seconds."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(b"go\n")
             self._process.stdin.flush()
         except BrokenPipeError as error:
-            raise SideFailed(self._said()) from error
+            raise SideError(self._last_words()) from error
         return self._hear(limit_s)
 
     def close(self) -> None:
@@ -60,14 +61,16 @@ class Side:
         assert self._process.stdout is not None
         with selectors.DefaultSelector() as waiting:
             waiting.register(self._process.stdout, selectors.EVENT_READ)
-            line = self._process.stdout.readline() if waiting.select(limit_s) else b""
+            if not waiting.select(limit_s):
+                raise SideError(f"{self.name} said nothing in {limit_s:.0f} s")
+        line = self._process.stdout.readline()
         if not line:
-            raise SideFailed(self._said())
+            raise SideError(self._last_words())
         return dict(json.loads(line))
 
-    def _said(self) -> str:
-        if self._process.poll() is None:
-            return f"{self.name} said nothing in time"
+    def _last_words(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)  # its output has ended, and so will it
         self._told.seek(0)
         return f"{self.name} ended: " + " | ".join(self._told.read().strip().splitlines()[-3:])
 
@@ -103,7 +106,7 @@ def rounds(begun: Sequence[Side], seconds: float, most: int, warm_up: int = 1) -
         if number > 1 and began + longest > deadline:
             return
         for side in begun if number % 2 else reversed(begun):
-            answer = side.turn(limit_s=max(60.0, 2 * seconds))
+            answer = side.turn(limit_s=max(300.0, 2 * seconds))
             if number > 0:
                 yield number, side.name, answer
         longest = max(longest, time.monotonic() - began) if number > 0 else 0.0

@@ -28,8 +28,7 @@ MIDDLE = ModelConfig(hidden_size=256, intermediate_size=1024, num_layers=4, num_
 class Work:
     """One step: `prompts` x `n` responses of at most `length` tokens, cut into `updates` updates.
 
-    `model` is a folder, `task` a ``module:Class``. Every setting of the loss is that of `trainer`'s GRPO, which TRL's
-    ``loss_type="grpo"`` is at a KL coefficient of `kl` and a clip of `clip`.
+    `model` is a folder, `task` a ``module:Class``. `clip` is that of our presets, and told to TRL.
     """
 
     model: str
@@ -99,9 +98,7 @@ class Coin:
         made: dict[str, None] = {}
         while len(made) < self._problems:
             made["+".join(str(rng.randint(1, 99)) for _ in range(rng.randint(2, 4))) + "="] = None
-        return [
-            Problem(str(number), prompt, "", "coin", "coin", chat=self._chat) for number, prompt in enumerate(made)
-        ]
+        return [Problem(str(number), prompt, "", "coin", "coin", chat=self._chat) for number, prompt in enumerate(made)]
 
     def heldout(self) -> Sequence[Problem]:
         return [Problem("heldout", "0+0=", "", "coin", "coin", chat=self._chat)]
