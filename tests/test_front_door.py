@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import time
 from collections.abc import Callable
@@ -30,23 +29,6 @@ def test_help_starts_at_once(minrl: Minrl) -> None:
     start = time.perf_counter()
     minrl("--help")
     assert time.perf_counter() - start < 2.0
-
-
-def test_a_dry_run_of_35_trials_takes_little_more_than_one_of_a_single_trial(minrl: Minrl, tmp_path: Path) -> None:
-    """Processor seconds, the least of three by turns; it is about 1.1 times."""
-    (tmp_path / "one.yaml").write_text("name: one\nscale: tiny\nseeds: [0]\nvariants:\n  grpo: [algorithm=grpo]\n")
-    spent: dict[str, list[float]] = {"one.yaml": [], "paper_ablation": []}
-    for file in (*spent, *spent, *spent):
-        before = _seconds_of_commands()
-        result = minrl("sweep", file, "--dry-run")
-        spent[file].append(_seconds_of_commands() - before)
-        assert f"{1 if file == 'one.yaml' else 35} to run, 0 done; nothing was written" in result.stdout
-    assert min(spent["paper_ablation"]) < 1.4 * min(spent["one.yaml"])
-
-
-def _seconds_of_commands() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.parametrize("command", LENT)

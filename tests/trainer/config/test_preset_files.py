@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from functools import cache
 from typing import Any
 
@@ -17,7 +16,7 @@ from omegaconf import OmegaConf
 from sweeps.spec import SPECS_DIR, load_spec, shipped_specs
 from trainer.config import TrialConfig
 from trainer.config.compose import compose, to_dict
-from trainer.config.preset_files import PRESETS_DIR, presets
+from trainer.config.preset_files import PRESETS_DIR, _composed
 from trainer.errors import ConfigError
 
 
@@ -83,13 +82,17 @@ def test_what_a_configuration_holds_is_not_shared_with_the_next_one() -> None:
     assert first.task.params
 
 
-def test_a_trial_with_presets_that_another_had_is_not_composed_anew() -> None:
-    """Processor seconds: of Hydra's work nothing is left but the reading of the overrides."""
-    algorithms = presets("algorithm")[:6]
-    spent = []
-    for seed in (0, 1):
-        start = time.process_time()
-        for algorithm in algorithms:
-            compose([f"algorithm={algorithm}", "scale=small", f"seed={seed}"])
-        spent.append(time.process_time() - start)
-    assert spent[1] < spent[0] / 2
+def test_trials_with_the_same_presets_are_composed_by_hydra_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What else is said of them, a seed or a rate, goes over a copy."""
+    asked: list[list[str]] = []
+
+    def counted(name: str, overrides: list[str]) -> Any:
+        asked.append(overrides)
+        return hydra_compose(name, overrides)
+
+    monkeypatch.setattr("hydra.compose", counted)
+    _composed.cache_clear()
+    for algorithm in ("rloo", "grpo"):
+        for seed in range(5):
+            assert compose([f"algorithm={algorithm}", "scale=small", f"seed={seed}"]).seed == seed
+    assert asked == [["algorithm=rloo", "scale=small"], ["algorithm=grpo", "scale=small"]]
