@@ -40,6 +40,9 @@ LEARNS = (
     "optim.lr=0.003",
 )
 SHORT = (*LEARNS, "trainer.steps=5", "evaluation.every=2")
+SPREAD = (
+    0.2  # of late accuracies of two runs that draw differently: seeds have a standard deviation of 0.07, whoever draws
+)
 IDENTITY = TrialIdentity("sweep", "variant", 0, "0" * 16)
 
 
@@ -77,17 +80,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_config: Compose, 
     return run(tiny_config(*SHORT, "rollout=vllm"), tmp_path_factory.mktemp("undisturbed") / "trial", bases_dir)
 
 
-def test_a_run_learns_as_with_the_default_generator(learned: Mapping[str, TrialRecord]) -> None:
+def test_a_run_learns_as_with_the_reference_generator(learned: Mapping[str, TrialRecord]) -> None:
     late = {}
     for backend, record in learned.items():
         values = accuracies(record)
         late[backend] = fmean(values[-8:])
         assert late[backend] > fmean(values[:4]) + 0.2, backend
-    assert late["vllm"] == pytest.approx(late["transformers"], abs=0.1)
+    assert late["vllm"] == pytest.approx(late["transformers"], abs=SPREAD)
 
 
 @pytest.mark.deepspeed
-def test_a_run_with_vllm_and_deepspeed_learns_as_with_the_default_generator_and_engine(
+def test_a_run_with_vllm_and_deepspeed_learns_as_with_the_reference_generator_and_engine(
     learned: Mapping[str, TrialRecord], tmp_path: Path, tiny_config: Compose, bases_dir: Path
 ) -> None:
     """Two ranks under ZeRO-3: every weight that vLLM is handed is gathered from both."""
@@ -96,7 +99,7 @@ def test_a_run_with_vllm_and_deepspeed_learns_as_with_the_default_generator_and_
     record = run(tiny_config(*LEARNS, "rollout=vllm", *spread), tmp_path / "trial", bases_dir)
     values = accuracies(record)
     assert fmean(values[-8:]) > fmean(values[:4]) + 0.2
-    assert fmean(values[-8:]) == pytest.approx(fmean(accuracies(learned["transformers"])[-8:]), abs=0.1)
+    assert fmean(values[-8:]) == pytest.approx(fmean(accuracies(learned["transformers"])[-8:]), abs=SPREAD)
     differences = [metrics[keys.SYNC_LOGPROB_DIFF_MEAN] for step, metrics in numbers(record) if step]
     assert len(differences) == 30
     assert max(differences) < 1e-5
