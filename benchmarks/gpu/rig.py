@@ -17,7 +17,7 @@ from trainer.algorithm.batch import MiniBatch, cut
 from trainer.config import AlgorithmConfig, EngineConfig, ModelConfig, OptimConfig, RolloutConfig
 from trainer.config.choices import Architecture, Baseline, Normalize
 from trainer.engines.torch_engine import TorchEngine
-from trainer.forecast.shapes import Shape
+from trainer.forecast.shapes import Shape, shape_of
 from trainer.generators.native_generator import NativeGenerator
 from trainer.policy.attention import compute_dtype
 from trainer.policy.model import architecture, character_tokenizer
@@ -101,7 +101,7 @@ def build(
         TorchEngine(policy, reference, engine_config, OptimConfig(), length, where),
         NativeGenerator(policy, tokenizer, rollout, compute_dtype(engine_config, where)),
         Coin(),
-        shape(config),
+        shape_of(config),
         n,
     )
 
@@ -118,21 +118,6 @@ def random_model(config: ModelConfig, device: str = "cpu") -> PreTrainedModel:
         torch.manual_seed(0)
         built = AutoModelForCausalLM.from_config(described, attn_implementation="sdpa", dtype=torch.float32)
     return never_ending(built)
-
-
-def shape(config: ModelConfig) -> Shape:
-    head = config.hidden_size // config.num_heads
-    return Shape(
-        config.hidden_size,
-        config.intermediate_size,
-        config.num_layers,
-        config.num_heads * head,
-        (config.num_kv_heads or config.num_heads) * head,
-        config.vocab_size or 0,
-        config.max_positions,
-        config.tie_embeddings,
-        config.architecture is Architecture.qwen2,
-    )
 
 
 def written(lengths: Sequence[int], prompt: int, vocabulary: int, n: int) -> list[Group]:

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.bench import PARTS
 from benchmarks.floor import forward_flops
-from benchmarks.gpu.rig import TINY, flops_of_update, shape, written
+from benchmarks.gpu.rig import TINY, flops_of_update, written
 from benchmarks.peer.environment import trl_python
 from benchmarks.results import read
 from trainer.forecast.shapes import shape_of
@@ -75,7 +75,6 @@ def test_the_floor_counts_a_prompt_once_for_its_group() -> None:
 
 
 def test_operations_of_an_update_are_three_forward_passes() -> None:
-    sizes = shape(TINY)
-    assert sizes == dataclasses.replace(shape_of(TINY), vocab_size=sizes.vocab_size)
+    sizes = shape_of(TINY)
     groups = written([5, 5, 5, 5], 3, 100, 4)
     assert flops_of_update(sizes, groups) == pytest.approx(3 * 4 * sizes.forward_flops(8, 5, 4))
