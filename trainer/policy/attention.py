@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import is_flash_attn_2_available
 
 from trainer.config import EngineConfig
@@ -54,8 +54,12 @@ def takes_shared(model: PreTrainedModel) -> bool:
     torch's attention takes one. A model whose attention slides would have its own mask replaced by it.
     """
     config = model.config
-    slides = "sliding_attention" in (getattr(config, "layer_types", None) or ())
-    return config._attn_implementation == SDPA and config.model_type in SHARING and not slides
+    return config._attn_implementation == SDPA and config.model_type in SHARING and not slides(config)
+
+
+def slides(config: PreTrainedConfig) -> bool:
+    """Whether a layer of the model attends to the last so many tokens alone."""
+    return "sliding_attention" in (getattr(config, "layer_types", None) or ())
 
 
 def layer_cost(model: PreTrainedModel) -> LayerCost:

@@ -17,6 +17,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from trainer.generators.decoding.cache import Cache
+from trainer.policy.attention import slides
 
 FAMILIES = ("llama", "qwen2")
 ROPES = ("default", "linear", "llama3", "yarn")  # whose frequencies do not depend on how long a text has become
@@ -45,7 +46,7 @@ def refusal(model: PreTrainedModel) -> str | None:
         return f"it is a {config.model_type}, neither of {' and '.join(FAMILIES)}"
     if config.rope_parameters["rope_type"] not in ROPES:
         return f"its rotary positions are of the kind {config.rope_parameters['rope_type']!r}"
-    if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
+    if slides(config):
         return "its attention slides"
     if config.hidden_act != "silu":
         return f"its activation is {config.hidden_act}"
