@@ -162,25 +162,23 @@ class _Trial:
         # With what the model's template adds by itself, which no sample shows.
         frame = frame_of(load_tokenizer(self._base), parts.order.batch(1)[0])
         found = with_commit(self._record.environment(), self._config)
-        self._record.write_environment({**found, "prompt_frame": frame})
         checkpoint = load_checkpoint(self._record.path / "checkpoints")
         if checkpoint is not None:
             self._progress, state = checkpoint
             parts.engine.load_state(state)
         parts.generator.load_weights(parts.engine.weights())
-        self._rehearse(parts)
+        self._record.write_environment({**found, "prompt_frame": frame, **self._rehearsed(parts)})
         return parts
 
-    def _rehearse(self, parts: Parts) -> None:
-        """Writes down whether a step is the same to the last bit, where that was asked for; warns where it is not."""
-        found: dict[str, object] = {"deterministic": NOT_CHECKED}
-        if self._config.trainer.deterministic:
-            self._tell(0, "taking a step twice")
-            rehearsal = rehearse(parts)
-            found = {"deterministic": str(rehearsal), "rehearsal_s": round(rehearsal.seconds, 3)}
-            if rehearsal.differs:
-                log.warning("trainer.deterministic: a step taken twice %s", rehearsal)
-        self._record.write_environment({**self._record.environment(), **found})
+    def _rehearsed(self, parts: Parts) -> dict[str, object]:
+        """Whether a step is the same to the last bit, where that was asked for; warns where it is not."""
+        if not self._config.trainer.deterministic:
+            return {"deterministic": NOT_CHECKED}
+        self._tell(0, "taking a step twice")
+        rehearsal = rehearse(parts)
+        if rehearsal.differs:
+            log.warning("trainer.deterministic: a step taken twice %s", rehearsal)
+        return {"deterministic": str(rehearsal), "rehearsal_s": round(rehearsal.seconds, 3)}
 
     def _stop_rule(self, metrics: Mapping[str, float]) -> str | None:
         for key, bound in self._config.trainer.stop_at.items():
