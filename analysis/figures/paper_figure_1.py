@@ -37,7 +37,8 @@ def paper_figure_1(runs: Runs, x: XAxis, paper: bool = True) -> Drawing:
     notes = ["Right: the last evaluation, a mark a run"]
     if runs.runs["point"].duplicated().any():
         notes[0] += ", mean and half width of the 95% t interval over runs"
-    final = _final(runs, panel.key, drawn)
+    values = runs.runs[["point"]].assign(value=final_by_run(runs, panel.key).to_numpy())
+    final = _final(values, drawn)
     notes += cut_off(final["low"], final["high"])
     if paper:
         notes.append(f"Paper: table 1 of {ARXIV}, average@16, one run a method, {SHORT[LLAMA]} and {SHORT[QWEN]}")
@@ -59,7 +60,7 @@ def paper_figure_1(runs: Runs, x: XAxis, paper: bool = True) -> Drawing:
     add_curves(figure, table, drawn, 1, 1, panel.markers)
     figure.update_xaxes(title_text=x.label, range=[0, 1.01 * table["x"].max()], row=1, col=1)
     figure.update_yaxes(title_text=panel.unit, nticks=10, row=1, col=1)
-    tables = [table, _add_final(figure, runs, panel.key, drawn, final)]
+    tables = [table, _add_final(figure, values, drawn, final).assign(key=panel.key)]
     if paper:
         tables.append(_add_table_1(figure))
     figure.update_layout(hovermode="closest")
@@ -67,19 +68,14 @@ def paper_figure_1(runs: Runs, x: XAxis, paper: bool = True) -> Drawing:
     return Drawing("paper_figure_1", figure, pd.concat(tables, ignore_index=True))
 
 
-def _final(runs: Runs, key: str, drawn: Mapping[str, Look]) -> pd.DataFrame:
-    """What each of the points came to: columns point, value, low, high, n."""
-    values = final_by_run(runs, key)
-    rows = [
-        (point, *t_interval(values[(runs.runs["point"] == point).to_numpy()].tolist()))  # in the order of the runs
-        for point in drawn
-    ]
+def _final(values: pd.DataFrame, drawn: Mapping[str, Look]) -> pd.DataFrame:
+    """What each of the points came to, by its runs' `values`: columns point, value, low, high, n."""
+    rows = [(point, *t_interval(values.loc[values["point"] == point, "value"].tolist())) for point in drawn]
     return pd.DataFrame(rows, columns=["point", "value", "low", "high", "n"])
 
 
-def _add_final(figure: go.Figure, runs: Runs, key: str, drawn: Mapping[str, Look], final: pd.DataFrame) -> pd.DataFrame:
+def _add_final(figure: go.Figure, values: pd.DataFrame, drawn: Mapping[str, Look], final: pd.DataFrame) -> pd.DataFrame:
     """What every run came to, above right, with the numbers. Returns the rows of the table."""
-    values = runs.runs[["point"]].assign(value=final_by_run(runs, key).to_numpy())
     label = {}
     for point, mean, _, high, n in final.itertuples(index=False, name=None):
         label[point] = f"{_short(drawn[point])}  {mean:.3f}" + (f" ± {high - mean:.3f}" if n > 1 else "")
@@ -88,7 +84,7 @@ def _add_final(figure: go.Figure, runs: Runs, key: str, drawn: Mapping[str, Look
     add_dots(figure, shown, [look.colour for look in drawn.values()], 1, 2, bounds=SHARES)
     name_rows(figure, list(label.values()), 1, 2)
     figure.update_xaxes(title_text="share correct", nticks=5, row=1, col=2)
-    return final.rename(columns={"value": "mean", "n": "seeds"}).assign(key=key, source=FINAL)
+    return final.rename(columns={"value": "mean", "n": "seeds"}).assign(source=FINAL)
 
 
 def _add_table_1(figure: go.Figure) -> pd.DataFrame:
